@@ -1,0 +1,69 @@
+# One command a purpose; each installs what it needs. `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help run test check format bench build lock clean
+SHELL := /bin/sh
+
+PORT ?= 3000
+BIN := .venv/bin
+SAM := .venv-sam/bin/sam
+WORKERS ?= 2
+export SAM_CLI_TELEMETRY := 0
+export AWS_DEFAULT_REGION ?= us-east-1
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/installed ## start the gateway on this machine: make run [PORT=3000]
+	@exec $(BIN)/python -m local.run --port $(PORT)
+
+test: .venv/installed .venv-sam/installed tests/e2e/node/node_modules/installed ## run all tests
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+
+check: .venv/installed .venv-sam/installed ## format, lint, types, import arrows, template
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(SAM) validate --lint
+	.venv-sam/bin/cfn-lint template.yaml
+
+format: .venv/installed ## put the code into the house format
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: .venv/installed ## print the figures of docs/performance.md, as ratios
+	$(BIN)/python -m bench
+
+build: .venv-sam/installed ## build the deployable bundle into .aws-sam/
+	PATH="$$(dirname "$$(.ci/find-python)"):$$PATH" $(SAM) build
+
+lock: .venv/installed ## pin all packages anew from the .in files
+	$(BIN)/pip install -q uv==0.13.9
+	for name in layers/common/requirements requirements-dev requirements-sam; do \
+		$(BIN)/uv pip compile -q --no-header --no-emit-index-url --no-annotate \
+			--python-version 3.13 $$name.in -o $$name.txt || exit 1; \
+	done
+
+clean: ## remove what the commands made; .local/ with its balances stays
+	rm -rf .venv .venv-sam .aws-sam .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
+		.hypothesis tests/e2e/node/node_modules
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/installed: requirements-dev.txt pyproject.toml
+	@echo "Installing Python packages into .venv (once, about a minute)"
+	@python=$$(.ci/find-python) && "$$python" -m venv .venv
+	@$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv-sam/installed: requirements-sam.txt
+	@echo "Installing the SAM CLI into .venv-sam (once, about a minute)"
+	@python=$$(.ci/find-python) && "$$python" -m venv .venv-sam
+	@.venv-sam/bin/pip install -q --disable-pip-version-check -r requirements-sam.txt
+	@touch $@
+
+tests/e2e/node/node_modules/installed: tests/e2e/node/package-lock.json
+	@echo "Installing the OpenAI client for Node (once)"
+	@command -v npm >/dev/null || { echo "The tests need Node.js 20 or newer, with npm: https://nodejs.org" >&2; exit 1; }
+	@cd tests/e2e/node && npm ci --silent --no-audit --no-fund
+	@touch $@

@@ -1,0 +1,57 @@
+"""POST /v1/chat/completions: one metered answer, streamed or whole.
+
+The app runs on the streaming runtime, which takes it out of `handler`; under `sam local` Mangum
+serves it buffered.
+"""
+
+from functools import cache
+from typing import Annotated
+
+from fastapi import Depends, Request, Response
+from mangum import Mangum
+from tollgate.metering.chat import Metering
+from tollgate.metering.orders import read_order
+from tollgate.settings import Settings
+from tollgate.web.app import create_app
+from tollgate.web.requests import find_budget_s, read_json
+from tollgate.web.responses import MeteredResponse
+from tollgate.web.services import Services, make_services
+
+settings = Settings.read()
+app = create_app("Tollgate chat", cors_origin=settings.cors_origin)
+
+
+@cache
+def get_services() -> Services:
+    """Return the process's services; tests override this dependency."""
+    return make_services(settings)
+
+
+@cache
+def get_metering() -> Metering:
+    """Return the process's metering; tests override this dependency."""
+    raise NotImplementedError
+
+
+@app.post("/v1/chat/completions")
+async def create_chat_completion(
+    request: Request,
+    services: Annotated[Services, Depends(get_services)],
+    metering: Annotated[Metering, Depends(get_metering)],
+) -> Response:
+    """Answer a chat request; the response itself reserves, calls, relays and settles."""
+    key = await services.authenticator.authenticate(request.headers.get("authorization"))
+    body = await read_json(request, services.settings.body_bytes_max)
+    order = read_order(
+        body,
+        key=key,
+        request_id=request.scope["state"]["request_id"],
+        catalog=await services.catalog.current(),
+    )
+    job = metering.start(order, find_budget_s(request.scope))
+    return MeteredResponse(
+        job, is_stream=order.is_stream, keepalive_s=services.settings.keepalive_s
+    )
+
+
+handler = Mangum(app, lifespan="off")

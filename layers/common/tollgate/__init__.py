@@ -1,0 +1,1 @@
+"""Tollgate: a metered, OpenAI-compatible gateway; the layer that all functions share."""

@@ -1,0 +1,94 @@
+"""The catalog's shape: channels that answer, models that are sold, what each costs.
+
+`core.catalog_toml` reads it; nothing here knows of files.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tollgate.core.prices import Price
+
+type ChannelKind = Literal["openai", "azure"]
+type EncodingName = Literal["o200k_base", "cl100k_base"]
+type OutputLimitField = Literal["max_tokens", "max_completion_tokens"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds that the gateway waits for one channel."""
+
+    connect_s: float = 5.0
+    first_byte_s: float = 120.0
+    between_bytes_s: float = 120.0
+    total_s: float = 840.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """One upstream account.
+
+    `base_url` ends before `/chat/completions` (for Azure: the resource's address). `key_name` names
+    the entry of the provider secret, or the environment variable, that holds the API key; None: no
+    key is sent. `output_limit_field` is the parameter that this vendor reads an output limit from.
+    """
+
+    name: str
+    kind: ChannelKind = "openai"
+    base_url: str
+    key_name: str | None = None
+    api_version: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    output_limit_field: OutputLimitField = "max_tokens"
+    timeouts: Timeouts = Timeouts()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One channel's offer of a model: lower `priority` first, `weight` shares within a priority."""
+
+    channel: str
+    upstream_model: str
+    priority: int = 0
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageTokens:
+    """How a model family counts an image's tokens; see `core.image_tokens`.
+
+    `scheme` "tile": `base` + `tile` a 512 px square after OpenAI's two resizes; "patch": 32 px
+    patches, at most `patches_max`, times `multiplier_percent` / 100; "flat": `base` at any size.
+    """
+
+    scheme: Literal["tile", "patch", "flat"]
+    base: int = 0
+    tile: int = 0
+    patches_max: int = 1536
+    multiplier_percent: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A model on sale. `price` None: listed without a price, so refused as if it did not exist."""
+
+    name: str
+    owned_by: str
+    created: int
+    context_tokens_max: int
+    output_tokens_max: int
+    encoding: EncodingName
+    image_tokens: ImageTokens
+    price: Price | None
+    routes: tuple[Route, ...]
+    tier_percents: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """Everything on sale. `version` is the first 12 hex digits of the text's SHA-256."""
+
+    version: str
+    points_per_usd: int
+    channels: Mapping[str, Channel]
+    models: Mapping[str, Model]

@@ -1,0 +1,128 @@
+"""What is inside a message or a delta, put into OpenAI's form: content, tool calls, output text.
+
+Shared by the streamed and the plain form. The shapes that vendors send are listed in
+docs/wire-format.md; no library repairs them without also validating, which would drop fields.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+_PCM16_BYTES_PER_TOKEN = 2400  # 24 kHz, 16 bit, 20 audio tokens a second
+_REASONING_FIELDS = ("reasoning_content", "reasoning")
+
+
+def join_content_parts(message: dict[str, object]) -> None:
+    """Turn a content that is a list of parts into a string, its thinking into `reasoning_content`.
+
+    Source: Mistral's reasoning models stream `content` as a list; OpenAI's form is a string.
+    """
+    parts = message.get("content")
+    if not isinstance(parts, list):
+        return
+    thinking = "".join(_part_texts(parts, thinking=True))
+    message["content"] = "".join(_part_texts(parts, thinking=False))
+    if thinking and not message.get("reasoning_content"):
+        message["reasoning_content"] = thinking
+
+
+def _part_texts(parts: Sequence[object], *, thinking: bool) -> Iterator[str]:
+    for part in parts:
+        if isinstance(part, str) and not thinking:
+            yield part
+        if not isinstance(part, Mapping) or (part.get("type") == "thinking") is not thinking:
+            continue
+        inner = part.get("thinking") if thinking else part.get("text")
+        if isinstance(inner, list):
+            yield from _part_texts(inner, thinking=False)
+        elif isinstance(inner, str):
+            yield inner
+
+
+def repair_tool_call(call: Mapping[str, object], *, fallback_id: str | None) -> dict[str, object]:
+    """Return one tool call as OpenAI writes it; `fallback_id` where this is its first fragment.
+
+    The first fragment gets an id and a type if it lacks them; a later one loses an empty id.
+    Arguments that came as an object become JSON text.
+    """
+    repaired = {name: value for name, value in call.items() if value is not None}
+    if not repaired.get("id"):
+        repaired.pop("id", None)
+        if fallback_id is not None:
+            repaired["id"] = fallback_id
+    if fallback_id is not None:
+        repaired.setdefault("type", "function")
+    function = repaired.get("function")
+    if isinstance(function, Mapping):
+        repaired["function"] = _repair_function(function)
+    return repaired
+
+
+def _repair_function(function: Mapping[str, object]) -> dict[str, object]:
+    repaired = {name: value for name, value in function.items() if value is not None}
+    arguments = repaired.get("arguments")
+    if arguments is not None and not isinstance(arguments, str):
+        repaired["arguments"] = json.dumps(arguments, ensure_ascii=False)
+    return repaired
+
+
+def fallback_call_id(completion_id: str, choice: int, index: int) -> str:
+    """Return an id for a tool call that came without: unique in the answer, under 40 characters."""
+    return f"call_{completion_id.removeprefix('chatcmpl-')[:13]}_{choice}_{index}"
+
+
+def output_texts(message: Mapping[str, object]) -> list[str]:
+    """Return every text of a message or delta that is sold as output, reasoning only once.
+
+    Some vendors send the same reasoning under two names; the first of reasoning_content,
+    reasoning, reasoning_details that has text counts.
+    """
+    texts = [message.get("content"), message.get("refusal"), _reasoning_text(message)]
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else []:
+        texts.extend(_call_texts(call))
+    texts.extend(_function_texts(message.get("function_call")))
+    audio = message.get("audio")
+    if isinstance(audio, Mapping):
+        texts.append(audio.get("transcript"))
+    return [text for text in texts if isinstance(text, str) and text]
+
+
+def _reasoning_text(message: Mapping[str, object]) -> object:
+    for name in _REASONING_FIELDS:
+        if message.get(name):
+            return message[name]
+    details = message.get("reasoning_details")
+    if not isinstance(details, list):
+        return None
+    entries = (entry for entry in details if isinstance(entry, Mapping))
+    texts = (entry.get("text") or entry.get("summary") for entry in entries)
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _call_texts(call: object) -> list[object]:
+    if not isinstance(call, Mapping):
+        return []
+    custom = call.get("custom")
+    texts = _function_texts(call.get("function"))
+    if isinstance(custom, Mapping):
+        texts += [custom.get("name"), custom.get("input")]
+    return texts
+
+
+def _function_texts(function: object) -> list[object]:
+    if not isinstance(function, Mapping):
+        return []
+    return [function.get("name"), function.get("arguments")]
+
+
+def audio_tokens(message: Mapping[str, object]) -> int:
+    """Return the audio tokens in a message or delta, reckoned from its bytes as 24 kHz PCM.
+
+    An estimate for answers that end without the upstream's usage.
+    Source: OpenAI bills audio output at 20 tokens a second.
+    """
+    audio = message.get("audio")
+    data = audio.get("data") if isinstance(audio, Mapping) else None
+    if not isinstance(data, str):
+        return 0
+    return -(-len(data) * 3 // 4 // _PCM16_BYTES_PER_TOKEN)

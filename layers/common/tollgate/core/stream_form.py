@@ -1,0 +1,209 @@
+"""One upstream's stream of chunks, brought into OpenAI's form whatever the vendor sends.
+
+Owns the shape of a chunk; knows nothing of bytes, prices or when a chunk is sent. The quirks are
+those of docs/wire-format.md, each seen in a recorded answer.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tollgate.core.message_parts import (
+    audio_tokens,
+    fallback_call_id,
+    join_content_parts,
+    output_texts,
+    repair_tool_call,
+)
+from tollgate.core.prices import Usage
+from tollgate.core.usage import read_usage
+
+# Replaced by ours, or the operator's own business (what the vendor charged, how fast it was).
+DROPPED_FIELDS = frozenset(
+    {
+        "choices",
+        "copilot_usage",
+        "cost",
+        "created",
+        "detail",
+        "error",
+        "id",
+        "model",
+        "object",
+        "quota",
+        "timings",
+        "usage",
+        "usage_breakdown",
+        "x_groq",
+    }
+)
+_SECONDS = range(1_000_000_000, 100_000_000_000)
+
+
+@dataclass(slots=True, kw_only=True)
+class Chunk:
+    """One chunk to send. `payload` is OpenAI's form without `usage`.
+
+    `finishes` and `outputs` name the choices that finish, or carry output, in this chunk.
+    """
+
+    payload: dict[str, object]
+    finishes: frozenset[int]
+    outputs: frozenset[int]
+
+    def drop_finish(self, choice_index: int) -> None:
+        """Take the finish reason of one choice away: a later chunk repeats it."""
+        for choice in self._choices():
+            if choice["index"] == choice_index:
+                choice["finish_reason"] = None
+
+    def _choices(self) -> list[dict[str, object]]:
+        choices = self.payload["choices"]
+        return choices if isinstance(choices, list) else []
+
+
+class StreamForm:
+    """The state that reshaping one stream needs: which roles and tool calls were already seen.
+
+    After the stream, `texts` and `audio_tokens` are all its output, for counting where the
+    upstream reported no usage.
+    """
+
+    def __init__(self, *, completion_id: str, model: str, now: int) -> None:
+        """`now`: unix seconds, used as `created` where the upstream sends none."""
+        self._completion_id = completion_id
+        self._model = model
+        self._now = now
+        self._created: int | None = None
+        self._calls: dict[int, list[str | None]] = {}
+        self._open_choices: set[int] = set()
+        self.finished: set[int] = set()
+        self.texts: list[str] = []
+        self.audio_tokens = 0
+
+    @property
+    def has_only_finished_choices(self) -> bool:
+        """Whether every choice that began has its finish reason, and at least one began."""
+        return bool(self._open_choices) and self._open_choices <= self.finished
+
+    def reshape(self, raw: Mapping[str, object]) -> Chunk | None:
+        """Return the chunk to send, or None where it has no choice (filters, usage, padding)."""
+        choices = raw.get("choices")
+        shaped = [
+            self._choice(choice, position)
+            for position, choice in enumerate(choices if isinstance(choices, list) else [])
+            if isinstance(choice, Mapping)
+        ]
+        if not shaped:
+            return None
+        payload = self.envelope(raw) | {"choices": [choice for choice, _ in shaped]}
+        finishes = frozenset(
+            _index(choice) for choice, _ in shaped if choice["finish_reason"] is not None
+        )
+        self.finished |= finishes
+        outputs = frozenset(_index(choice) for choice, has_output in shaped if has_output)
+        return Chunk(payload=payload, finishes=finishes, outputs=outputs)
+
+    def envelope(self, raw: Mapping[str, object]) -> dict[str, object]:
+        """Return the fields around `choices`: ours, then the vendor's that are not null."""
+        if self._created is None:
+            created = raw.get("created")
+            is_sane = isinstance(created, int) and created in _SECONDS
+            self._created = created if is_sane and isinstance(created, int) else self._now
+        extras = {
+            name: value
+            for name, value in raw.items()
+            if value is not None and name not in DROPPED_FIELDS
+        }
+        return {
+            "id": self._completion_id,
+            "object": "chat.completion.chunk",
+            "created": self._created,
+            "model": self._model,
+            **extras,
+        }
+
+    def empty(self) -> Chunk:
+        """Return a chunk without output or finish, to carry the exact figures of a stream that
+        ended without a finish chunk.
+        """  # noqa: D205 - one sentence
+        choice = {"index": 0, "delta": {}, "finish_reason": None}
+        payload = self.envelope({}) | {"choices": [choice]}
+        return Chunk(payload=payload, finishes=frozenset(), outputs=frozenset())
+
+    def _choice(self, raw: Mapping[str, object], position: int) -> tuple[dict[str, object], bool]:
+        index = raw.get("index")
+        index = index if isinstance(index, int) else position
+        delta = raw.get("delta")
+        shaped = self._delta(delta if isinstance(delta, Mapping) else {}, index)
+        texts = output_texts(shaped)
+        audio = audio_tokens(shaped)
+        self.texts += texts
+        self.audio_tokens += audio
+        extras = {
+            name: value
+            for name, value in raw.items()
+            if value is not None and name not in ("message", "text")
+        }
+        choice = extras | {
+            "index": index,
+            "delta": shaped,
+            "finish_reason": raw.get("finish_reason") or None,
+        }
+        return choice, bool(texts or audio or shaped.get("tool_calls"))
+
+    def _delta(self, raw: Mapping[str, object], choice_index: int) -> dict[str, object]:
+        delta = {
+            name: value for name, value in raw.items() if value is not None or name == "content"
+        }
+        delta.pop("role", None)
+        join_content_parts(delta)
+        calls = delta.pop("tool_calls", None)
+        if isinstance(calls, list) and calls:
+            delta["tool_calls"] = self._tool_calls(calls, choice_index)
+        if choice_index not in self._open_choices:
+            self._open_choices.add(choice_index)
+            return {"role": "assistant", **delta}
+        return delta
+
+    def _tool_calls(self, calls: list[object], choice_index: int) -> list[dict[str, object]]:
+        return [self._tool_call(call, choice_index) for call in calls if isinstance(call, Mapping)]
+
+    def _tool_call(self, call: Mapping[str, object], choice_index: int) -> dict[str, object]:
+        """Give a fragment its index: upstream's, else that of its id, else the last one's."""
+        known = self._calls.setdefault(choice_index, [])
+        index = call.get("index")
+        if not isinstance(index, int) or index < 0:
+            index = self._index_of(call, known)
+        is_first = index >= len(known) or known[index] is None
+        while len(known) <= index < _CALLS_MAX:
+            known.append(None)
+        fallback = fallback_call_id(self._completion_id, choice_index, index) if is_first else None
+        repaired = repair_tool_call(call, fallback_id=fallback)
+        if is_first and index < len(known):
+            known[index] = str(repaired.get("id"))
+        return {"index": index, **{key: repaired[key] for key in repaired if key != "index"}}
+
+    @staticmethod
+    def _index_of(call: Mapping[str, object], known: list[str | None]) -> int:
+        call_id = call.get("id")
+        if not call_id:
+            function = call.get("function")
+            is_new = isinstance(function, Mapping) and bool(function.get("name"))
+            return len(known) if is_new else max(0, len(known) - 1)
+        return known.index(str(call_id)) if call_id in known else len(known)
+
+
+_CALLS_MAX = 4096  # an index beyond this is passed on, not remembered
+
+
+def _index(choice: Mapping[str, object]) -> int:
+    index = choice["index"]
+    return index if isinstance(index, int) else 0
+
+
+def chunk_usage(raw: Mapping[str, object]) -> Usage | None:
+    """Return the usage that a chunk reports, at its top or inside Groq's `x_groq`."""
+    inner = raw.get("x_groq")
+    return read_usage(raw.get("usage")) or (
+        read_usage(inner.get("usage")) if isinstance(inner, Mapping) else None
+    )

@@ -1,0 +1,1 @@
+"""Balances, holds and usage records: `model` is pure, `store` keeps them in DynamoDB."""

@@ -1,0 +1,306 @@
+"""A chat completion from order to settled charge. `web.responses` sends what this yields.
+
+    ChatJob.completion()     one JSON object                 then close()
+    ChatJob.frames()         SSE frames, [DONE] the last      then close()
+
+`close` always follows, whatever was raised: it is where the hold ends.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tollgate.core.completion_form import CompletionForm, reshape_completion
+from tollgate.core.json_text import dump, parse_object, with_quota
+from tollgate.core.prices import Usage, charge
+from tollgate.core.quotes import Quote
+from tollgate.core.stream_form import StreamForm
+from tollgate.core.tokens import count_text
+from tollgate.core.units import Micropoints, Tokens
+from tollgate.core.usage import usage_counts, usage_json
+from tollgate.errors import UpstreamBrokenError, UpstreamError, UpstreamUnavailableError
+from tollgate.ledger.model import Ask, Ledger, Outcome, Reservation, UsageRecord
+from tollgate.metering.charge import Charge
+from tollgate.metering.orders import ChatOrder, quote_order
+from tollgate.metering.relay import DONE_FRAME, Relay, choose_view
+from tollgate.upstream.client import ChatCall, EventStream, Upstream
+from tollgate.upstream.refusals import error_in_event
+from tollgate.upstream.sse import ServerEvent
+
+_log = logging.getLogger("tollgate.request")
+ENDPOINT = "chat.completions"
+TAIL_S = 5.0  # how long a finished answer waits for its usage and [DONE]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metering:
+    """What every job of this process shares. `now` returns aware UTC."""
+
+    ledger: Ledger
+    upstream: Upstream
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def start(self, order: ChatOrder, budget_s: Callable[[], float]) -> "ChatJob":
+        """Return the job for one order; nothing has happened yet.
+
+        `budget_s`: seconds left until the upstream must be stopped.
+        """
+        return ChatJob(self, order, budget_s)
+
+
+class ChatJob:
+    """One request while it is served."""
+
+    def __init__(self, metering: Metering, order: ChatOrder, budget_s: Callable[[], float]) -> None:
+        self._metering = metering
+        self._order = order
+        self._budget_s = budget_s
+        self._since = metering.now()
+        self._quote: Quote | None = None
+        self._charge: Charge | None = None
+        self._relay: Relay | None = None
+        self._output_limit: int | None = None
+        self._channel = ""
+        self._is_concluded = False
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the answer's header says of the metering, known once the upstream has answered."""
+        if self._output_limit is None:
+            return {}
+        return {"x-tollgate-output-limit": str(self._output_limit)}
+
+    async def completion(self) -> bytes:
+        """Serve the order as one JSON object.
+
+        Raises: any TollgateError; nothing is charged then.
+        """
+        call = await self._reserve()
+        answer = await self._metering.upstream.complete(call)
+        self._channel = answer.channel
+        form = reshape_completion(
+            answer.body,
+            completion_id=self._order.completion_id,
+            model=self._order.model.name,
+            now=int(self._since.timestamp()),
+        )
+        if form is None:
+            raise UpstreamUnavailableError
+        usage = await self._completion_usage(form)
+        quota = await self._conclude(usage, "complete")
+        body = dump(form.payload | {"usage": usage_json(usage)})
+        return body if self._order.name.is_official else with_quota(body, quota)
+
+    async def frames(self) -> AsyncGenerator[bytes]:
+        """Serve the order as SSE frames, each whole; the first one only when output is certain.
+
+        Raises: any TollgateError. Before the first frame nothing is charged; after it, what was
+            sent is.
+        """
+        call = await self._reserve()
+        events = await self._metering.upstream.open_stream(call)
+        async with aclosing(events):
+            self._channel = events.channel
+            relay = self._open_relay()
+            try:
+                async for frame in self._relay_events(events, relay):
+                    yield frame
+            except UpstreamError:
+                if not relay.is_complete:
+                    await self._conclude_broken(relay)
+                    raise
+                _log.warning("upstream failed after its finish", extra=self._fields())
+        usage = await self._stream_usage(relay)
+        quota = await self._price(usage)
+        for frame in relay.end(usage, quota):
+            yield frame
+        await self._journal(usage, quota, "complete")
+        yield DONE_FRAME
+
+    async def close(self) -> None:
+        """End the hold: settle, or charge what was sent, or release. Call it shielded, always."""
+        if self._charge is None:
+            return
+        if self._relay is not None:
+            await self._conclude_broken(self._relay)
+        await self._charge.close()
+
+    async def _reserve(self) -> ChatCall:
+        """Count, hold, and return the upstream call that the hold pays for."""
+        order = self._order
+        self._quote = quote = await asyncio.to_thread(quote_order, order)
+        reservation = Reservation(
+            account_id=order.key.account_id,
+            key_id=order.key.key_id,
+            request_id=order.request_id,
+            since=self._since,
+            ask=Ask(
+                worst=quote.worst,
+                floor=quote.floor,
+                least=quote.least,
+                is_limited=order.output_tokens_asked is not None,
+            ),
+            budget=order.key.budget,
+        )
+        self._charge = Charge(self._metering.ledger, reservation, self._budget_s)
+        hold = await self._charge.reserve()
+        self._hold_amount = hold.amount
+        self._output_limit = _lowered_limit(order, quote, hold.amount)
+        return ChatCall(
+            model=order.model,
+            body=order.body,
+            output_limit=self._output_limit,
+            is_stream=order.is_stream,
+            budget_s=self._budget_s,
+        )
+
+    def _open_relay(self) -> Relay:
+        order = self._order
+        self._relay = Relay(
+            form=StreamForm(
+                completion_id=order.completion_id,
+                model=order.model.name,
+                now=int(self._since.timestamp()),
+            ),
+            view=choose_view(
+                is_official=order.name.is_official, has_usage_chunk=order.has_usage_chunk
+            ),
+            quote=self._require_quote(),
+            quota_max=self._hold_amount,
+        )
+        return self._relay
+
+    async def _relay_events(self, events: EventStream, relay: Relay) -> AsyncIterator[bytes]:
+        """Yield a frame for each event until the upstream's end; check that it is one."""
+        async for event in _bounded_tail(events, relay):
+            if event.data.strip() == "[DONE]":
+                return
+            raw = _parse_event(event.data)
+            failure = error_in_event(event.event, raw)
+            frames = relay.release_held() if failure else relay.take(raw)
+            if failure:
+                relay.take(raw)  # its usage, if any, is charged
+            for frame in frames:
+                yield frame
+            if failure:
+                raise failure
+        if not relay.has_finish and relay.reported_usage is None:
+            raise UpstreamBrokenError
+
+    async def _completion_usage(self, form: CompletionForm) -> Usage:
+        has_output = bool(form.texts or form.audio_tokens)
+        if form.usage is not None and (form.usage.completion or not has_output):
+            return form.usage
+        return await self._count("".join(form.texts), form.audio_tokens)
+
+    async def _stream_usage(self, relay: Relay) -> Usage:
+        return relay.reported_usage or await self._count(*relay.counted_output())
+
+    async def _count(self, text: str, audio: int) -> Usage:
+        """Tokenise the answer, once, since the upstream reported no usage for it."""
+        encoding = self._order.model.encoding
+        tokens = await asyncio.to_thread(count_text, text, encoding) if text else 0
+        return Usage(
+            prompt=self._require_quote().prompt_tokens,
+            completion=Tokens(tokens + audio),
+            audio_completion=Tokens(audio),
+            is_exact=False,
+        )
+
+    async def _conclude_broken(self, relay: Relay) -> None:
+        """Charge what was sent of an answer that will not be finished; nothing if nothing was."""
+        if relay.has_output and not self._is_concluded:
+            await self._conclude(await self._stream_usage(relay), "broken")
+
+    async def _conclude(self, usage: Usage, outcome: Outcome) -> Micropoints:
+        quota = await self._price(usage)
+        await self._journal(usage, quota, outcome)
+        return quota
+
+    async def _price(self, usage: Usage) -> Micropoints:
+        order = self._order
+        quota = charge(usage, order.price, tier_percent=order.tier_percent)
+        return await self._require_charge().cover(quota)
+
+    async def _journal(self, usage: Usage, quota: Micropoints, outcome: Outcome) -> None:
+        self._is_concluded = True
+        record = self._record(usage, quota, outcome)
+        await self._require_charge().journal(record)
+        _log.info("charged", extra=self._fields() | _record_fields(record))
+
+    def _record(self, usage: Usage, quota: Micropoints, outcome: Outcome) -> UsageRecord:
+        order = self._order
+        return UsageRecord(
+            account_id=order.key.account_id,
+            key_id=order.key.key_id,
+            request_id=order.request_id,
+            since=self._since,
+            finished_at=self._metering.now(),
+            endpoint=ENDPOINT,
+            model=order.model.name,
+            channel=self._channel,
+            tokens=usage_counts(usage),
+            is_exact=usage.is_exact,
+            is_stream=order.is_stream,
+            quota=quota,
+            outcome=outcome,
+        )
+
+    def _require_quote(self) -> Quote:
+        if self._quote is None:
+            raise AssertionError("the order is quoted first")
+        return self._quote
+
+    def _require_charge(self) -> Charge:
+        if self._charge is None:
+            raise AssertionError("the money is reserved first")
+        return self._charge
+
+    def _fields(self) -> dict[str, object]:
+        return {"request_id": self._order.request_id, "channel": self._channel}
+
+
+def _record_fields(record: UsageRecord) -> dict[str, object]:
+    return {
+        "account": record.account_id,
+        "key": record.key_id,
+        "model": record.model,
+        "outcome": record.outcome,
+        "quota_micropoints": record.quota,
+        "duration_ms": int((record.finished_at - record.since).total_seconds() * 1000),
+        **{f"tokens_{kind}": count for kind, count in record.tokens.items()},
+    }
+
+
+def _lowered_limit(order: ChatOrder, quote: Quote, held: Micropoints) -> int | None:
+    """Return the output limit to set upstream, or None where the caller's own request stands."""
+    if held < quote.worst:
+        return quote.output_tokens_for(held)
+    asked = order.output_tokens_asked
+    is_beyond_model = asked is not None and asked > order.model.output_tokens_max
+    return quote.output_tokens_max if is_beyond_model else None
+
+
+def _parse_event(data: str) -> Mapping[str, object]:
+    try:
+        return parse_object(data)
+    except ValueError as error:
+        raise UpstreamBrokenError from error
+
+
+async def _bounded_tail(events: EventStream, relay: Relay) -> AsyncIterator[ServerEvent]:
+    """Yield the events; once the answer is complete, wait for each further one only `TAIL_S`.
+
+    An upstream that keeps the line open after its finish must not keep the caller waiting.
+    """
+    iterator = aiter(events)
+    while True:
+        try:
+            async with asyncio.timeout(TAIL_S if relay.is_complete else None):
+                event = await anext(iterator)
+        except (StopAsyncIteration, TimeoutError):
+            return
+        yield event

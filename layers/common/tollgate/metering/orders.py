@@ -1,0 +1,179 @@
+"""A caller's chat request, checked against catalog and key: what is ordered, at what price."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tollgate.core.affixes import ModelName, parse_model_name
+from tollgate.core.catalog import Catalog, Model
+from tollgate.core.prices import Price
+from tollgate.core.quotes import Quote
+from tollgate.core.tokens import count_prompt
+from tollgate.core.units import Tokens
+from tollgate.errors import (
+    ContextLengthExceededError,
+    InvalidRequestError,
+    ModelNotAllowedError,
+    ModelNotFoundError,
+    WebSearchUnavailableError,
+)
+from tollgate.ledger.model import Key
+
+CHOICES_MAX = 128
+_OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
+_PLAIN_TIERS = (None, "auto", "default")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatOrder:
+    """One valid chat request. `body` goes upstream: without affixes and without `official`."""
+
+    key: Key
+    request_id: str
+    name: ModelName
+    model: Model
+    price: Price
+    body: Mapping[str, object]
+    is_stream: bool
+    has_usage_chunk: bool
+    choices: int
+    output_tokens_asked: int | None
+    tier_percent: int
+
+    @property
+    def completion_id(self) -> str:
+        """The answer's id; behind the prefix stands the usage record's id."""
+        return f"chatcmpl-{self.request_id}"
+
+
+def read_order(
+    body: Mapping[str, object], *, key: Key, request_id: str, catalog: Catalog
+) -> ChatOrder:
+    """Return the order in `body`.
+
+    Raises: InvalidRequestError: a field that metering reads is missing or of the wrong type, or a
+        service tier is not sold; ModelNotFoundError; ModelNotAllowedError;
+        WebSearchUnavailableError: a `web-` name, since no search provider is configured.
+    """
+    name, model, price = _read_model(body, catalog)
+    if key.models is not None and model.name not in key.models:
+        raise ModelNotAllowedError(model.name)
+    if name.is_web:
+        raise WebSearchUnavailableError
+    _check_messages(body)
+    stream_options = _read_typed(body, "stream_options", dict) or {}
+    return ChatOrder(
+        key=key,
+        request_id=request_id,
+        name=name,
+        model=model,
+        price=price,
+        body={field: value for field, value in body.items() if field not in ("model", "official")},
+        is_stream=_read_typed(body, "stream", bool) or False,
+        has_usage_chunk=stream_options.get("include_usage") is True,
+        choices=_read_count(body, "n", CHOICES_MAX) or 1,
+        output_tokens_asked=_read_output_limit(body),
+        tier_percent=_read_tier_percent(body, model),
+    )
+
+
+def _read_model(body: Mapping[str, object], catalog: Catalog) -> tuple[ModelName, Model, Price]:
+    asked = body.get("model")
+    if not isinstance(asked, str) or not asked:
+        raise InvalidRequestError("you must provide a model parameter", param="model")
+    name = parse_model_name(asked, catalog.models)
+    model = catalog.models[name.base]
+    if model.price is None:
+        raise ModelNotFoundError(asked)
+    if _read_typed(body, "official", bool):
+        name = ModelName(base=name.base, is_web=name.is_web, is_official=True)
+    return name, model, model.price
+
+
+def _check_messages(body: Mapping[str, object]) -> None:
+    """Look at what every upstream needs; the rest of a message is the upstream's to judge."""
+    messages = body.get("messages")
+    if messages is None:
+        raise InvalidRequestError("Missing required parameter: 'messages'.", param="messages")
+    if not isinstance(messages, list) or not messages:
+        raise InvalidRequestError("'messages' must be a non-empty array.", param="messages")
+    for position, message in enumerate(messages):
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise InvalidRequestError(
+                "Each message must be an object with a string 'role'.",
+                param=f"messages[{position}]",
+            )
+
+
+def _read_typed[T](body: Mapping[str, object], field: str, kind: type[T]) -> T | None:
+    value = body.get(field)
+    if value is None or isinstance(value, kind):
+        return value
+    wanted = {bool: "a boolean", dict: "an object"}.get(kind, f"a {kind.__name__}")
+    raise InvalidRequestError(f"'{field}' must be {wanted}.", param=field)
+
+
+def _read_count(body: Mapping[str, object], field: str, count_max: int) -> int | None:
+    value = body.get(field)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= count_max:
+        raise InvalidRequestError(
+            f"'{field}' must be an integer from 1 to {count_max}.", param=field
+        )
+    return value
+
+
+def _read_output_limit(body: Mapping[str, object]) -> int | None:
+    """Return the smaller of the two limits that a caller may give: upstreams read either."""
+    limits = [_read_count(body, field, 2**31 - 1) for field in _OUTPUT_LIMITS]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _read_tier_percent(body: Mapping[str, object], model: Model) -> int:
+    """Return the tier's multiplier; an unpriced tier would be sold at the plain price."""
+    tier = body.get("service_tier")
+    if tier in _PLAIN_TIERS:
+        return 100
+    percent = model.tier_percents.get(tier) if isinstance(tier, str) else None
+    if percent is None:
+        raise InvalidRequestError(
+            "This service tier is not available for this model.", param="service_tier"
+        )
+    return percent
+
+
+def quote_order(order: ChatOrder) -> Quote:
+    """Count the prompt and return what the order may cost. Slow (tokenizer): call it in a thread.
+
+    Raises: ContextLengthExceededError: the prompt alone is longer than the model's context.
+    """
+    context_max = order.model.context_tokens_max
+    count = count_prompt(order.body, order.model)
+    if count.tokens > context_max:
+        raise ContextLengthExceededError(prompt_tokens=count.tokens, context_tokens_max=context_max)
+    asked = order.output_tokens_asked or order.model.output_tokens_max
+    limit = max(1, min(asked, order.model.output_tokens_max, context_max - count.tokens))
+    return Quote(
+        price=order.price,
+        prompt_tokens=Tokens(count.tokens),
+        output_tokens_max=Tokens(limit),
+        choices=order.choices,
+        tier_percent=order.tier_percent,
+        has_audio_input=_has_audio_input(order.body),
+        has_audio_output=_has_audio_output(order.body),
+    )
+
+
+def _has_audio_input(body: Mapping[str, object]) -> bool:
+    messages = body.get("messages")
+    for message in messages if isinstance(messages, list) else []:
+        content = message.get("content")
+        for part in content if isinstance(content, list) else []:
+            if isinstance(part, dict) and part.get("type") == "input_audio":
+                return True
+    return False
+
+
+def _has_audio_output(body: Mapping[str, object]) -> bool:
+    modalities = body.get("modalities")
+    return isinstance(modalities, list) and "audio" in modalities

@@ -1,0 +1,160 @@
+"""A running stream: each chunk becomes a frame with its figures, the finish waits for them.
+
+    chunk ──▶ frame with running usage and quota, at once
+    finish chunk ──▶ held ──▶ upstream's end ──▶ frames with exact usage and quota ──▶ data: [DONE]
+
+Pure and synchronous; one call an event. What each caller sees is the table of docs/wire-format.md.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tollgate.core.json_text import dump
+from tollgate.core.prices import Usage
+from tollgate.core.quotes import Quote
+from tollgate.core.stream_form import Chunk, StreamForm, chunk_usage
+from tollgate.core.units import Micropoints, format_points
+from tollgate.core.usage import usage_json
+
+DONE_FRAME = b"data: [DONE]\n\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What the caller sees of the metering.
+
+    `has_quota`: quota on every chunk. `has_running_usage`: usage on every chunk.
+    `has_usage_chunk`: OpenAI's form instead, null and then one chunk without choices.
+    """
+
+    has_quota: bool
+    has_running_usage: bool
+    has_usage_chunk: bool
+
+
+def choose_view(*, is_official: bool, has_usage_chunk: bool) -> View:
+    """Return the view of a name with or without `-official`, with or without include_usage."""
+    return View(
+        has_quota=not is_official,
+        has_running_usage=not is_official and not has_usage_chunk,
+        has_usage_chunk=has_usage_chunk,
+    )
+
+
+class Relay:
+    """The state of one stream between upstream and caller."""
+
+    def __init__(
+        self, *, form: StreamForm, view: View, quote: Quote, quota_max: Micropoints
+    ) -> None:
+        """`quota_max`: the hold; a running quota never shows more."""
+        self._form = form
+        self._view = view
+        self._quote = quote
+        self._quota_max = quota_max
+        self._held: list[Chunk] = []
+        self._usage: Usage | None = None
+        self._output_chunks = 0
+
+    @property
+    def has_output(self) -> bool:
+        """Whether anything sold has come from the upstream."""
+        return self._output_chunks > 0
+
+    @property
+    def has_finish(self) -> bool:
+        """Whether a choice has finished."""
+        return bool(self._form.finished)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every choice that began has finished: what follows is only figures."""
+        return self._form.has_only_finished_choices
+
+    @property
+    def reported_usage(self) -> Usage | None:
+        """Upstream's usage, unless output followed it or it denies the output that came."""
+        if self._usage is None or (self.has_output and self._usage.completion == 0):
+            return None
+        return self._usage
+
+    def counted_output(self) -> tuple[str, int]:
+        """Return all output text and the audio tokens, to be counted where no usage came."""
+        return "".join(self._form.texts), self._form.audio_tokens
+
+    def take(self, raw: Mapping[str, object]) -> list[bytes]:
+        """Return the frames that one upstream chunk releases: none while the finish is held."""
+        finished_before = set(self._form.finished)
+        chunk = self._form.reshape(raw)
+        self._note_usage(chunk_usage(raw), chunk)
+        if chunk is None:
+            return []
+        if not self._held and not chunk.finishes:
+            return [self._running_frame(chunk)]
+        frames = [] if chunk.outputs <= finished_before else self.release_held()
+        if not self._held and not chunk.finishes:
+            return [*frames, self._running_frame(chunk)]
+        self._held.append(chunk)
+        return frames
+
+    def _note_usage(self, usage: Usage | None, chunk: Chunk | None) -> None:
+        if chunk is not None and chunk.outputs:
+            self._output_chunks += 1
+            self._usage = usage
+        elif usage is not None:
+            self._usage = usage
+
+    def release_held(self) -> list[bytes]:
+        """Return the held chunks with running figures: another choice goes on, or it broke off."""
+        held, self._held = self._held, []
+        return [self._running_frame(chunk) for chunk in held]
+
+    def end(self, usage: Usage, quota: Micropoints) -> list[bytes]:
+        """Return the last frames, with exact figures; `data: [DONE]` is the caller's to send."""
+        if not self._held and self._view.has_running_usage:
+            self._held.append(self._form.empty())
+        _keep_last_finish(self._held)
+        frames = [self._exact_frame(chunk.payload, usage, quota) for chunk in self._held]
+        if self._view.has_usage_chunk:
+            payload = self._form.envelope({}) | {"choices": [], "usage": usage_json(usage)}
+            frames.append(self._frame(payload, quota))
+        return frames
+
+    def _running_frame(self, chunk: Chunk) -> bytes:
+        view = self._view
+        quota = Micropoints(0)
+        if view.has_quota:
+            quota = min(self._quote.running(self._output_chunks), self._quota_max)
+        payload = chunk.payload
+        if view.has_running_usage:
+            prompt, completion = self._quote.prompt_tokens, self._output_chunks
+            payload["usage"] = {
+                "prompt_tokens": prompt,
+                "completion_tokens": completion,
+                "total_tokens": prompt + completion,
+            }
+        elif view.has_usage_chunk:
+            payload["usage"] = None
+        return self._frame(payload, quota)
+
+    def _exact_frame(self, payload: dict[str, object], usage: Usage, quota: Micropoints) -> bytes:
+        if self._view.has_running_usage:
+            payload["usage"] = usage_json(usage)
+        elif self._view.has_usage_chunk:
+            payload["usage"] = None
+        return self._frame(payload, quota)
+
+    def _frame(self, payload: Mapping[str, object], quota: Micropoints) -> bytes:
+        body = dump(payload)
+        if not self._view.has_quota:
+            return b"data: %b\n\n" % body
+        return b'data: %b,"quota":%b}\n\n' % (body[:-1], format_points(quota).encode())
+
+
+def _keep_last_finish(held: list[Chunk]) -> None:
+    """Keep each choice's last finish reason: some vendors repeat it on the usage chunk."""
+    seen: set[int] = set()
+    for chunk in reversed(held):
+        for choice_index in chunk.finishes & seen:
+            chunk.drop_finish(choice_index)
+        seen |= chunk.finishes

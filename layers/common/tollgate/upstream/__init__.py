@@ -1,0 +1,1 @@
+"""Calls to the vendors that answer: SSE parsing, channels in order, one pooled HTTP client."""

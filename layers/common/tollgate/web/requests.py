@@ -1,0 +1,51 @@
+"""A request's body, id and deadline, read from the ASGI scope and bounded."""
+
+import time
+import uuid
+from collections.abc import Callable, Mapping
+
+from starlette.requests import Request
+
+from tollgate.core.json_text import parse_object
+from tollgate.errors import InvalidRequestError, RequestTooLargeError
+
+MARGIN_S = 5.0  # kept back from the Lambda's time for the last frames and the ledger
+_NO_DEADLINE_S = 900.0
+
+
+async def read_json(request: Request, bytes_max: int) -> dict[str, object]:
+    """Return the body's JSON object.
+
+    Raises: RequestTooLargeError; InvalidRequestError: not a JSON object.
+    """
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > bytes_max:
+            raise RequestTooLargeError(bytes_max=bytes_max)
+    try:
+        return parse_object(bytes(body))
+    except ValueError as error:
+        raise InvalidRequestError(
+            "We could not parse the JSON body of your request. The API expects a JSON object."
+        ) from error
+
+
+def find_request_id(scope: Mapping[str, object]) -> str:
+    """Return API Gateway's id of this request, or a new one outside of it.
+
+    Lambda may run one invocation twice; with the gateway's id both are the same request.
+    """
+    event = scope.get("aws.event")
+    context = event.get("requestContext") if isinstance(event, Mapping) else None
+    found = context.get("requestId") if isinstance(context, Mapping) else None
+    return found if isinstance(found, str) and found else str(uuid.uuid4())
+
+
+def find_budget_s(scope: Mapping[str, object]) -> Callable[[], float]:
+    """Return a function that tells the seconds left for the upstream, by the Lambda's deadline."""
+    context = scope.get("aws.context")
+    remaining_ms = getattr(context, "get_remaining_time_in_millis", None)
+    left_s = remaining_ms() / 1000 if callable(remaining_ms) else _NO_DEADLINE_S
+    ends_at = time.monotonic() + left_s - MARGIN_S
+    return lambda: ends_at - time.monotonic()

@@ -1,0 +1,128 @@
+"""The metered answer: starts when the outcome is known, stays alive, settles at the end.
+
+Settling is done here and nowhere else, in the response's own `__call__`: a background task never
+runs when a send fails, and a generator's `finally` is cancelled at its first await.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import aclosing, suppress
+
+import anyio
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from tollgate.errors import TollgateError
+from tollgate.metering.chat import ChatJob
+from tollgate.web.errors import JSON_HEADERS, answer_error, log_unforeseen
+
+STREAM_HEADERS = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache, no-transform",
+    "x-accel-buffering": "no",
+}
+KEEPALIVE_FRAME = b": keep-alive\n\n"
+
+
+class MeteredResponse(Response):
+    """Runs one job: sends what it yields, or its error, and closes it whatever happens."""
+
+    def __init__(self, job: ChatJob, *, is_stream: bool, keepalive_s: float) -> None:
+        """`keepalive_s`: a stream's silence after which a comment is sent; 0: never."""
+        super().__init__()
+        self._job = job
+        self._is_stream = is_stream
+        self._keepalive_s = keepalive_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """Answer, then settle: also when the caller has gone or the server is cancelled."""
+        wire = _Wire(send)
+        try:
+            if self._is_stream:
+                await self._stream(wire)
+            else:
+                await self._answer(wire)
+        except Exception as error:  # noqa: BLE001 - the last row of the error table
+            await _send_error(wire, error)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._job.close()
+
+    async def _answer(self, wire: "_Wire") -> None:
+        body = await self._job.completion()
+        await wire.start(200, JSON_HEADERS | self._job.headers)
+        await wire.end(body)
+
+    async def _stream(self, wire: "_Wire") -> None:
+        async with _KeepAlive(wire, self._keepalive_s), aclosing(self._job.frames()) as frames:
+            async for frame in frames:
+                await wire.write(frame, STREAM_HEADERS | self._job.headers)
+        await wire.end()
+
+
+async def _send_error(wire: "_Wire", error: Exception) -> None:
+    """Send the error as an answer of its own, or as the last frame of a stream that has begun."""
+    if not isinstance(error, TollgateError):
+        log_unforeseen(error)
+    answer = answer_error(error)
+    with suppress(OSError):  # the caller has gone
+        if wire.is_started:
+            await wire.end(answer.frame)
+        else:
+            await wire.start(answer.status, JSON_HEADERS | answer.headers)
+            await wire.end(answer.body)
+
+
+class _Wire:
+    """One HTTP answer on its way out. The lock keeps a comment from overtaking the status line."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._lock = asyncio.Lock()
+        self._last_write_s = asyncio.get_running_loop().time()
+        self.is_started = False
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since anything was sent."""
+        return asyncio.get_running_loop().time() - self._last_write_s
+
+    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        self.is_started = True
+        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+
+    async def write(self, body: bytes, headers: Mapping[str, str]) -> None:
+        """Send a piece, behind status 200 and `headers` if it is the first."""
+        async with self._lock:
+            if not self.is_started:
+                await self.start(200, headers)
+            self._last_write_s = asyncio.get_running_loop().time()
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def end(self, body: bytes = b"") -> None:
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+class _KeepAlive:
+    """Sends a comment whenever nothing was sent for `keepalive_s`, also as the first piece."""
+
+    def __init__(self, wire: _Wire, keepalive_s: float) -> None:
+        self._wire = wire
+        self._keepalive_s = keepalive_s
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> None:
+        if self._keepalive_s > 0:
+            self._task = asyncio.create_task(self._beat())
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(max(0.01, self._keepalive_s - self._wire.silent_s))
+            if self._wire.silent_s >= self._keepalive_s:
+                await self._wire.write(KEEPALIVE_FRAME, STREAM_HEADERS)

@@ -1,0 +1,36 @@
+"""What every function needs once a process: settings, ledger, keys, catalog. Made at first use."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tollgate.ledger.store import DynamoLedger, connect
+from tollgate.settings import Settings
+from tollgate.web.auth import Authenticator
+from tollgate.web.live_catalog import LiveCatalog
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The shared parts of one process."""
+
+    settings: Settings
+    ledger: DynamoLedger
+    authenticator: Authenticator
+    catalog: LiveCatalog
+
+
+def utc_now() -> datetime:
+    """Return the time as aware UTC."""
+    return datetime.now(UTC)
+
+
+def make_services(settings: Settings) -> Services:
+    """Return the parts that `settings` describe; nothing is called yet."""
+    client = connect(region=settings.region, endpoint_url=settings.dynamodb_url)
+    ledger = DynamoLedger(client, settings.table)
+    return Services(
+        settings=settings,
+        ledger=ledger,
+        authenticator=Authenticator(ledger, utc_now),
+        catalog=LiveCatalog(ledger, settings.catalog_file),
+    )

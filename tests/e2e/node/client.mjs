@@ -1,0 +1,69 @@
+// Runs the official OpenAI client for Node against a gateway and prints what it saw, as JSON.
+// Usage: node client.mjs <base url> <api key>
+import OpenAI from "openai";
+
+const [baseURL, apiKey] = process.argv.slice(2);
+const client = new OpenAI({ baseURL, apiKey, maxRetries: 0 });
+const messages = [{ role: "user", content: "the quick brown fox jumps over the lazy dog" }];
+const tool = {
+  type: "function",
+  function: {
+    name: "get_weather",
+    parameters: {
+      type: "object",
+      properties: { city: { type: "string" } },
+      required: ["city"],
+    },
+  },
+};
+
+async function collect(params) {
+  const chunks = [];
+  const stream = await client.chat.completions.create({ ...params, stream: true });
+  for await (const chunk of stream) chunks.push(chunk);
+  return chunks;
+}
+
+async function fails(call) {
+  try {
+    await call();
+    return null;
+  } catch (error) {
+    return { status: error.status, type: error.type, code: error.code, message: error.message };
+  }
+}
+
+const seen = {
+  plain: await client.chat.completions.create({ model: "demo-echo", messages }),
+  official: await client.chat.completions.create({ model: "demo-echo-official", messages }),
+  stream: await collect({ model: "demo-echo", messages }),
+  streamUsage: await collect({
+    model: "demo-echo",
+    messages,
+    stream_options: { include_usage: true },
+  }),
+  streamOfficial: await collect({ model: "demo-echo-official", messages }),
+  streamOfficialUsage: await collect({
+    model: "demo-echo-official",
+    messages,
+    stream_options: { include_usage: true },
+  }),
+  tools: await client.chat.completions.create({ model: "demo-tools", messages, tools: [tool] }),
+  toolStream: await client.chat.completions
+    .stream({ model: "demo-tools", messages, tools: [tool] })
+    .finalChatCompletion(),
+  two: await client.chat.completions.create({ model: "demo-echo", messages, n: 2 }),
+  models: (await client.models.list()).data,
+  model: await client.models.retrieve("demo-echo-official"),
+  wrongKey: await fails(() =>
+    new OpenAI({ baseURL, apiKey: "sk-tg-wrong", maxRetries: 0 }).chat.completions.create({
+      model: "demo-echo",
+      messages,
+    }),
+  ),
+  unknownModel: await fails(() =>
+    client.chat.completions.create({ model: "no-such-model", messages }),
+  ),
+  brokenStream: await fails(() => collect({ model: "demo-break", messages })),
+};
+process.stdout.write(JSON.stringify(seen));

@@ -1,0 +1,72 @@
+"""The official Node client, unmodified, against the running gateway."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.accumulate import accumulate
+from tests.e2e.gateway import Gateway, micropoints
+
+TEXT = "the quick brown fox jumps over the lazy dog"
+SCRIPT = Path(__file__).parent / "node" / "client.mjs"
+
+
+@pytest.fixture(scope="module")
+def seen(gateway: Gateway) -> dict[str, Any]:
+    """What the client saw, by scenario."""
+    run = subprocess.run(
+        ["node", str(SCRIPT), gateway.base_url, gateway.api_key],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    found: dict[str, Any] = json.loads(run.stdout)
+    return found
+
+
+def test_plain_answers(seen: dict[str, Any]) -> None:
+    """A plain name has a quota, an -official one has not; both say the same."""
+    assert seen["plain"]["choices"][0]["message"]["content"] == TEXT
+    assert micropoints(seen["plain"]["quota"]) > 0
+    assert seen["official"]["choices"][0]["message"]["content"] == TEXT
+    assert "quota" not in seen["official"]
+
+
+def test_streams_in_all_four_forms(seen: dict[str, Any]) -> None:
+    """Each of the four callers sees its column of the table."""
+    forms = ("stream", "streamUsage", "streamOfficial", "streamOfficialUsage")
+    assert [accumulate(seen[form])[0]["content"] for form in forms] == [TEXT] * 4
+    assert all(chunk["usage"] and "quota" in chunk for chunk in seen["stream"])
+    assert seen["streamUsage"][-1]["choices"] == []
+    assert all(chunk["usage"] is None for chunk in seen["streamUsage"][:-1])
+    assert not any("usage" in chunk or "quota" in chunk for chunk in seen["streamOfficial"])
+    assert seen["streamOfficialUsage"][-1]["usage"]["total_tokens"] > 0
+    assert not any("quota" in chunk for chunk in seen["streamOfficialUsage"])
+
+
+def test_tools_and_choices(seen: dict[str, Any]) -> None:
+    """Tool calls are put together by the client's own helper; `n=2` gives two choices."""
+    for form in ("tools", "toolStream"):
+        call = seen[form]["choices"][0]["message"]["tool_calls"][0]
+        assert call["function"]["name"] == "get_weather"
+        assert json.loads(call["function"]["arguments"])["city"]
+    assert [choice["message"]["content"] for choice in seen["two"]["choices"]] == [TEXT, TEXT]
+
+
+def test_models(seen: dict[str, Any]) -> None:
+    """Models are listed and one is retrieved under the name asked for."""
+    assert "demo-echo" in [model["id"] for model in seen["models"]]
+    assert seen["model"]["id"] == "demo-echo-official"
+
+
+def test_errors_are_the_clients_own_classes(seen: dict[str, Any]) -> None:
+    """Failures carry status, type and code; one in mid-stream raises too."""
+    assert (seen["wrongKey"]["status"], seen["wrongKey"]["code"]) == (401, "invalid_api_key")
+    unknown = seen["unknownModel"]
+    assert (unknown["status"], unknown["code"]) == (404, "model_not_found")
+    assert seen["brokenStream"] is not None

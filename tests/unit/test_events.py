@@ -1,0 +1,38 @@
+"""Each file of events/ is a REST event that Mangum reads into the request that its name says."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from mangum.handlers import APIGateway
+from mangum.types import LambdaConfig
+
+from tests.cloudformation import ROOT, load_template
+
+EVENTS = sorted((ROOT / "events").glob("*.json"))
+CONFIG = LambdaConfig(api_gateway_base_path="/", text_mime_types=[], exclude_headers=[])
+
+
+@pytest.mark.parametrize("file", EVENTS, ids=[file.stem for file in EVENTS])
+def test_event_is_a_request_of_its_function(file: Path) -> None:
+    """The event's resource is one of the template's routes of the function it is named for."""
+    event: dict[str, Any] = json.loads(file.read_text())
+    function = load_template()["Resources"][f"{file.stem.split('.')[0].title()}Function"]
+    routes = {route["Properties"]["Path"] for route in function["Properties"]["Events"].values()}
+    context: Any = SimpleNamespace()
+
+    assert APIGateway.infer(event, context, CONFIG)
+    scope = APIGateway(event, context, CONFIG).scope
+    assert event["resource"] in routes
+    assert scope["method"] == event["httpMethod"]
+    assert scope["path"] == event["path"]
+
+
+def test_every_function_has_events() -> None:
+    """There is an event for each function to be tried with."""
+    resources = load_template()["Resources"]
+    functions = {name for name in resources if name.endswith("Function")}
+
+    assert functions == {f"{file.stem.split('.')[0].title()}Function" for file in EVENTS}

@@ -1,0 +1,93 @@
+"""What the template must say for streaming, safety and money; each was once got wrong somewhere."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.cloudformation import ROOT, load_template
+from tollgate.web.envelope import ALLOWED_HEADERS, ALLOWED_METHODS
+
+RESOURCES: dict[str, Any] = load_template()["Resources"]
+FUNCTIONS = {
+    name: resource["Properties"]
+    for name, resource in RESOURCES.items()
+    if resource["Type"] == "AWS::Serverless::Function"
+}
+
+
+def test_chat_streams() -> None:
+    """The value is RESPONSE_STREAM: any other passes validation and buffers."""
+    event = FUNCTIONS["ChatFunction"]["Events"]["ChatCompletions"]["Properties"]
+
+    assert event["ResponseTransferMode"] == "RESPONSE_STREAM"
+    assert event["TimeoutInMillis"] == 900_000
+    assert FUNCTIONS["ChatFunction"]["Timeout"] * 1000 <= event["TimeoutInMillis"]
+
+
+def test_api_is_regional() -> None:
+    """An edge-optimized API cuts a stream that is silent for thirty seconds."""
+    assert RESOURCES["Api"]["Properties"]["EndpointConfiguration"] == {"Type": "REGIONAL"}
+    assert RESOURCES["Api"]["Properties"]["StageName"] == "api"
+
+
+def test_wrapper_is_in_the_layer_and_not_called_bootstrap() -> None:
+    """The emulator would start a file called bootstrap in place of the runtime."""
+    variables = FUNCTIONS["ChatFunction"]["Environment"]["Variables"]
+    wrapper = ROOT / "layers" / "common" / "stream-runtime"
+
+    assert variables["AWS_LAMBDA_EXEC_WRAPPER"] == "/opt/python/stream-runtime"
+    assert wrapper.stat().st_mode & 0o111 == 0o111
+    assert b"\r" not in wrapper.read_bytes()
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_functions_have_no_wildcard_rights(name: str) -> None:
+    """Each statement names its resource; models only reads."""
+    policies = json.dumps(FUNCTIONS[name]["Policies"])
+
+    assert '"*"' not in policies
+    assert "dynamodb:*" not in policies
+    if name == "ModelsFunction":
+        assert "PutItem" not in policies
+        assert "UpdateItem" not in policies
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_handlers_exist(name: str) -> None:
+    """The handler's module is the function's own app."""
+    package, _, attribute = FUNCTIONS[name]["Handler"].rpartition(".")
+
+    assert attribute == "handler"
+    assert (ROOT / (package.replace(".", "/") + ".py")).is_file()
+    assert FUNCTIONS[name]["CodeUri"] == "/".join(package.split(".")[:-1])
+
+
+def test_table_outlives_the_stack() -> None:
+    """Balances are kept when the stack goes, and can be restored to any second."""
+    table = RESOURCES["Table"]
+
+    assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
+    assert table["Properties"]["DeletionProtectionEnabled"] is True
+    assert table["Properties"]["PointInTimeRecoverySpecification"] == {
+        "PointInTimeRecoveryEnabled": True
+    }
+
+
+def test_cors_is_the_same_at_the_gateway_and_in_the_functions() -> None:
+    """A preflight is answered by API Gateway on AWS and by the app elsewhere."""
+    cors = RESOURCES["Api"]["Properties"]["Cors"]
+
+    assert cors["AllowHeaders"].strip("'") == ALLOWED_HEADERS
+    assert cors["AllowMethods"].strip("'") == ALLOWED_METHODS
+
+
+def test_gateway_errors_have_openais_form() -> None:
+    """What API Gateway answers by itself is JSON with the four keys and a request id."""
+    for name, answer in RESOURCES["Api"]["Properties"]["GatewayResponses"].items():
+        text = answer["ResponseTemplates"]["application/json"]
+        body = json.loads(text.replace("$context.error.messageString", '"words"'))
+        headers = answer["ResponseParameters"]["Headers"]
+        assert set(body["error"]) == {"message", "type", "param", "code"}, name
+        assert headers["x-request-id"] == "context.requestId", name
+        assert "access-control-allow-origin" in headers, name

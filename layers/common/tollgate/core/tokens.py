@@ -1,0 +1,203 @@
+"""Prompt and answer tokens, counted with tiktoken within a bound of work, and never failing.
+
+Text is counted in windows of 8192 characters, cut between a word and a space where that is
+possible: exact on prose and code, a few tokens too many on text without spaces. Within a window
+tiktoken is quick on any input; on the whole text it is slow on long runs of one kind and panics on
+a million spaces. Past `TEXT_CHARACTERS_MAX` a text counts one token for each UTF-8 byte, which a
+byte-level encoding cannot exceed.
+
+What is not text counts by a stated rule: images by `core.image_tokens`; audio and files by their
+bytes, at rates that real ones do not reach (docs/catalog.md#counting).
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import tiktoken
+
+from tollgate.core.catalog import Model
+from tollgate.core.encodings import load_encoding
+from tollgate.core.image_tokens import count_image
+from tollgate.core.units import Tokens
+
+WINDOW_CHARACTERS = 8192
+TEXT_CHARACTERS_MAX = 4_000_000
+_CUT_TRIES_MAX = 16
+_MESSAGE_TOKENS = 3
+_NAME_TOKENS = 1
+_REPLY_TOKENS = 3
+_TOOL_TOKENS = 16
+_AUDIO_BYTES_PER_TOKEN = {"wav": 1600, "pcm16": 1600}
+_AUDIO_BYTES_PER_TOKEN_PACKED = 100
+_FILE_BYTES_PER_TOKEN = 20
+_FILE_TOKENS_MIN = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptCount:
+    """`tokens` is what the prompt counts; `text_tokens` the part of it that was tokenised."""
+
+    tokens: Tokens
+    text_tokens: Tokens
+
+
+def count_text(text: str, encoding: str, stop_after: int | None = None) -> int:
+    """Return the tokens of `text`; special-token text counts as the ordinary text that it is.
+
+    Once more than `stop_after` are counted, the count so far is returned.
+    """
+    tokenizer = load_encoding(encoding)
+    total = 0
+    for window in _windows(_without_surrogates(text[:TEXT_CHARACTERS_MAX])):
+        total += _count_window(window, tokenizer)
+        if stop_after is not None and total > stop_after:
+            return total
+    return total + _bytes_bound(text[TEXT_CHARACTERS_MAX:])
+
+
+def _without_surrogates(text: str) -> str:
+    """Replace lone surrogates: tiktoken takes ten times as long to do it, window by window."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def _count_window(window: str, tokenizer: tiktoken.Encoding) -> int:
+    try:
+        return len(tokenizer.encode_ordinary(window))
+    except BaseException as error:
+        # pyo3's PanicException is no Exception and has no public name.
+        if type(error).__name__ != "PanicException":
+            raise
+        return _bytes_bound(window)
+
+
+def _bytes_bound(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _windows(text: str) -> Iterator[str]:
+    at = 0
+    while len(text) - at > WINDOW_CHARACTERS:
+        end = _find_cut(text, at, at + WINDOW_CHARACTERS)
+        yield text[at:end]
+        at = end
+    if at < len(text):
+        yield text[at:]
+
+
+def _find_cut(text: str, start: int, end: int) -> int:
+    """Return the last place up to `end` where a word meets a space, else `end`."""
+    at = end
+    for _ in range(_CUT_TRIES_MAX):
+        at = text.rfind(" ", start + 1, at + 1)
+        if at < 0:
+            return end
+        if not text[at - 1].isspace():
+            return at
+        run = text[start:at].rstrip(" ")
+        if not run:
+            return end
+        at = start + len(run)
+        if text[at] == " " and not text[at - 1].isspace():
+            return at
+        at -= 1
+    return end
+
+
+def count_prompt(body: Mapping[str, object], model: Model) -> PromptCount:
+    """Return what a chat request's prompt counts before the upstream says.
+
+    Any JSON is taken: what has an unexpected type counts as its JSON text. The whole is at most the
+    model's context unless the text alone exceeds it.
+    Source: OpenAI's cookbook, "How to count tokens": 3 a message, 1 a name, 3 for the reply.
+    """
+    counter = _Counter(model)
+    messages = body.get("messages")
+    for message in messages if isinstance(messages, list) else []:
+        counter.add_message(message)
+    for field in ("tools", "functions"):
+        definitions = body.get(field)
+        for definition in definitions if isinstance(definitions, list) else []:
+            counter.fixed += _TOOL_TOKENS
+            counter.add_json(definition)
+    for field in ("response_format", "prediction"):
+        if isinstance(body.get(field), Mapping):
+            counter.add_json(body[field])
+    return counter.count()
+
+
+class _Counter:
+    """Gathers a prompt's texts, to be tokenised as one, and what counts by rule."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._text_tokens = 0
+        self.fixed = _REPLY_TOKENS
+
+    def count(self) -> PromptCount:
+        context = self._model.context_tokens_max
+        tokens = self._text_tokens + self.fixed
+        if self._text_tokens <= context:
+            tokens = min(tokens, context)
+        return PromptCount(tokens=Tokens(tokens), text_tokens=Tokens(self._text_tokens))
+
+    def add_text(self, text: str) -> None:
+        left = self._model.context_tokens_max - self._text_tokens
+        if left >= 0:
+            self._text_tokens += count_text(text, self._model.encoding, stop_after=left)
+
+    def add_json(self, value: object) -> None:
+        self.add_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+    def add_message(self, message: object) -> None:
+        self.fixed += _MESSAGE_TOKENS
+        if not isinstance(message, Mapping):
+            self.add_json(message)
+            return
+        for field, value in message.items():
+            if field == "name":
+                self.fixed += _NAME_TOKENS
+            if field == "content" and isinstance(value, list):
+                for part in value:
+                    self._add_part(part)
+            elif isinstance(value, str):
+                self.add_text(value)
+            elif value is not None:
+                self.add_json(value)
+
+    def _add_part(self, part: object) -> None:
+        if not isinstance(part, Mapping):
+            self.add_json(part)
+            return
+        match part.get("type"):
+            case "image_url":
+                self._add_image(part.get("image_url"))
+            case "input_audio":
+                self._add_audio(part.get("input_audio"))
+            case "file":
+                self._add_file(part.get("file"))
+            case _:
+                text = part.get("text", part.get("refusal"))
+                self.add_text(text) if isinstance(text, str) else self.add_json(part)
+
+    def _add_image(self, image: object) -> None:
+        fields = image if isinstance(image, Mapping) else {"url": image}
+        self.fixed += count_image(self._model.image_tokens, fields.get("url"), fields.get("detail"))
+
+    def _add_audio(self, audio: object) -> None:
+        fields = audio if isinstance(audio, Mapping) else {}
+        rate = _AUDIO_BYTES_PER_TOKEN.get(str(fields.get("format")), _AUDIO_BYTES_PER_TOKEN_PACKED)
+        self.fixed += -(-_decoded_bytes(fields.get("data")) // rate)
+
+    def _add_file(self, file: object) -> None:
+        fields = file if isinstance(file, Mapping) else {}
+        size = _decoded_bytes(fields.get("file_data"))
+        self.fixed += max(_FILE_TOKENS_MIN, -(-size // _FILE_BYTES_PER_TOKEN))
+
+
+def _decoded_bytes(data: object) -> int:
+    return len(data) * 3 // 4 if isinstance(data, str) else 0

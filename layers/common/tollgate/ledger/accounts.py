@@ -1,0 +1,249 @@
+"""The operator's side of the ledger: accounts, keys, grants, records, the catalog.
+
+Nothing here is on a request's path; the `tollgate` command and `make run` use it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tollgate.core.units import Micropoints
+from tollgate.errors import LedgerConflictError
+from tollgate.ledger import items
+from tollgate.ledger.connection import reaching_the_ledger
+from tollgate.ledger.items import Item
+from tollgate.ledger.model import Account, Key, KeyStatus, Status, UsageRecord
+
+_INDEX_PK = "ACCOUNTS"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaySum:
+    """One model's sums of one UTC day."""
+
+    day: str
+    model: str
+    requests: int
+    quota: Micropoints
+    tokens: dict[str, int]
+
+
+class DynamoAccounts:
+    """Creates and reads what customers have. All raise LedgerUnavailableError."""
+
+    def __init__(self, client: Any, table: str) -> None:
+        """`client`: from `connection.connect`."""
+        self._client = client
+        self._table = table
+
+    def create_account(self, account_id: str, at: datetime) -> None:
+        """Create an empty, active account and list it.
+
+        Raises: LedgerConflictError: there is one of that id.
+        """
+        listed = {"pk": items.text(_INDEX_PK), "sk": items.text(account_id)}
+        self._transact(
+            self._put(items.account_item(account_id, at), is_new=True),
+            self._put(listed, is_new=False),
+            conflict=f"account {account_id!r} exists already",
+        )
+
+    def find_account(self, account_id: str) -> Account:
+        """Return the account as it stands now.
+
+        Raises: LedgerConflictError: there is none.
+        """
+        item = self._get(items.account_key(account_id))
+        if item is None:
+            raise LedgerConflictError(f"there is no account {account_id!r}")
+        return items.read_account_item(item)
+
+    def list_accounts(self) -> Iterator[Account]:
+        """Yield all accounts, by id."""
+        for entry in self._query(_INDEX_PK):
+            item = self._get(items.account_key(entry["sk"]["S"]))
+            if item is not None:
+                yield items.read_account_item(item)
+
+    def set_account_status(self, account_id: str, status: Status) -> None:
+        """Suspend or resume an account; every reserve looks at it, so at once."""
+        self._set_status(
+            items.account_key(account_id), status, f"there is no account {account_id!r}"
+        )
+
+    def create_key(self, key: Key, key_sha256: str) -> None:
+        """Store a key's record under its digest, and list it with its account.
+
+        Raises: LedgerConflictError: the account does not exist, or the key does.
+        """
+        pointer = items.key_pointer_key(key.account_id, key.key_id)
+        pointer["key_sha256"] = items.text(key_sha256)
+        check = {
+            "ConditionCheck": {
+                "TableName": self._table,
+                "Key": items.account_key(key.account_id),
+                "ConditionExpression": "attribute_exists(pk)",
+            }
+        }
+        self._transact(
+            check,
+            self._put(items.key_item(key, key_sha256), is_new=True),
+            self._put(pointer, is_new=True),
+            conflict=f"there is no account {key.account_id!r}, or the key exists already",
+        )
+
+    def list_keys(self, account_id: str) -> Iterator[Key]:
+        """Yield the records of an account's keys."""
+        for pointer in self._query(items.account_key(account_id)["pk"]["S"], prefix="KEY#"):
+            item = self._get(items.key_key(pointer["key_sha256"]["S"]))
+            if item is not None:
+                yield items.read_key_item(item)
+
+    def set_key_status(self, account_id: str, key_id: str, status: KeyStatus) -> None:
+        """Disable or enable a key; running functions know within half a minute.
+
+        Raises: LedgerConflictError: the account has no such key.
+        """
+        missing = f"account {account_id!r} has no key {key_id!r}"
+        pointer = self._get(items.key_pointer_key(account_id, key_id))
+        if pointer is None:
+            raise LedgerConflictError(missing)
+        self._set_status(items.key_key(pointer["key_sha256"]["S"]), status, missing)
+
+    def grant(
+        self, account_id: str, grant_id: str, amount: Micropoints, *, at: datetime, note: str
+    ) -> bool:
+        """Add `amount` to the balance, once per `grant_id`; return whether it was this time.
+
+        Raises: LedgerConflictError: no such account, or the id stands for another amount.
+        """
+        item = items.grant_key(account_id, grant_id) | {
+            "grant_id": items.text(grant_id),
+            "amount": items.number(amount),
+            "at": items.text(items.format_time(at)),
+            "note": items.text(note),
+        }
+        try:
+            self._transact(
+                self._put(item, is_new=True),
+                {"Update": self._grant_update(account_id, amount)},
+                conflict=f"there is no account {account_id!r}",
+            )
+        except LedgerConflictError:
+            standing = self._get(items.grant_key(account_id, grant_id))
+            if standing is None:
+                raise
+            if items.amount(standing, "amount") != amount:
+                raise LedgerConflictError(
+                    f"grant {grant_id!r} exists already, with another amount"
+                ) from None
+            return False
+        return True
+
+    def _grant_update(self, account_id: str, amount: Micropoints) -> Item:
+        return {
+            "TableName": self._table,
+            "Key": items.account_key(account_id),
+            "UpdateExpression": "SET balance = balance + :g, granted = granted + :g",
+            "ConditionExpression": "attribute_exists(pk)",
+            "ExpressionAttributeValues": {":g": items.number(amount)},
+        }
+
+    def list_usage(self, account_id: str, month: str) -> Iterator[UsageRecord]:
+        """Yield one month's usage records (`yyyy-mm`), newest first."""
+        for item in self._query(items.usage_pk(account_id, month), is_newest_first=True):
+            yield items.read_usage_item(item)
+
+    def list_days(self, account_id: str, first: str, last: str) -> Iterator[DaySum]:
+        """Yield the day sums from `first` to `last` (`yyyy-mm-dd`, both inclusive), oldest first."""
+        pk = items.account_key(account_id)["pk"]["S"]
+        for item in self._query(pk, between=(f"DAY#{first}#", f"DAY#{last}#\uffff")):
+            yield _read_day(item)
+
+    def push_catalog(self, text: str, version: str, at: datetime) -> None:
+        """Put a catalog, already checked, in force; running functions take it within a minute."""
+        item = items.CATALOG_KEY | {
+            "text": items.text(text),
+            "version": items.text(version),
+            "pushed_at": items.text(items.format_time(at)),
+        }
+        with reaching_the_ledger():
+            self._client.put_item(TableName=self._table, Item=item)
+
+    def _get(self, key: Item) -> Item | None:
+        with reaching_the_ledger():
+            answer = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
+        item: Item | None = answer.get("Item")
+        return item
+
+    def _query(
+        self,
+        pk: str,
+        *,
+        prefix: str | None = None,
+        between: tuple[str, str] | None = None,
+        is_newest_first: bool = False,
+    ) -> Iterator[Item]:
+        condition, values = "pk = :pk", {":pk": items.text(pk)}
+        if prefix is not None:
+            condition += " AND begins_with(sk, :from)"
+            values[":from"] = items.text(prefix)
+        if between is not None:
+            condition += " AND sk BETWEEN :from AND :to"
+            values |= {":from": items.text(between[0]), ":to": items.text(between[1])}
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=values,
+            ScanIndexForward=not is_newest_first,
+            ConsistentRead=True,
+        )
+        with reaching_the_ledger():
+            for page in pages:
+                yield from page["Items"]
+
+    def _put(self, item: Item, *, is_new: bool) -> Item:
+        put: Item = {"TableName": self._table, "Item": item}
+        if is_new:
+            put["ConditionExpression"] = "attribute_not_exists(pk)"
+        return {"Put": put}
+
+    def _transact(self, *writes: Item, conflict: str) -> None:
+        try:
+            with reaching_the_ledger():
+                self._client.transact_write_items(TransactItems=list(writes))
+        except ClientError as error:
+            raise LedgerConflictError(conflict) from error
+
+    def _set_status(self, key: Item, status: str, missing: str) -> None:
+        try:
+            with reaching_the_ledger():
+                self._client.update_item(
+                    TableName=self._table,
+                    Key=key,
+                    UpdateExpression="SET #status = :status",
+                    ConditionExpression="attribute_exists(pk)",
+                    ExpressionAttributeNames={"#status": "status"},
+                    ExpressionAttributeValues={":status": items.text(status)},
+                )
+        except ClientError as error:
+            raise LedgerConflictError(missing) from error
+
+
+def _read_day(item: Item) -> DaySum:
+    _, day, model = item["sk"]["S"].split("#", 2)
+    tokens = {
+        name.removeprefix("tokens_"): int(value["N"])
+        for name, value in item.items()
+        if name.startswith("tokens_")
+    }
+    return DaySum(
+        day=day,
+        model=model,
+        requests=int(item["requests"]["N"]),
+        quota=items.amount(item, "quota"),
+        tokens=tokens,
+    )

@@ -12,9 +12,11 @@ from mangum import Mangum
 from tollgate.metering.chat import Metering
 from tollgate.metering.orders import read_order
 from tollgate.settings import Settings
+from tollgate.upstream.client import Upstream, new_http_client
 from tollgate.web.app import create_app
 from tollgate.web.requests import find_budget_s, read_json
 from tollgate.web.responses import MeteredResponse
+from tollgate.web.secrets import make_key_source
 from tollgate.web.services import Services, make_services
 
 settings = Settings.read()
@@ -30,7 +32,9 @@ def get_services() -> Services:
 @cache
 def get_metering() -> Metering:
     """Return the process's metering; tests override this dependency."""
-    raise NotImplementedError
+    services = get_services()
+    upstream = Upstream(new_http_client(), services.catalog.current, make_key_source(settings))
+    return Metering(ledger=services.ledger, upstream=upstream)
 
 
 @app.post("/v1/chat/completions")

@@ -55,6 +55,11 @@ class Settings:
         )
 
 
+def read_environment() -> Mapping[str, str]:
+    """Return the environment, for the upstream keys that are kept there."""
+    return os.environ
+
+
 def _number(environment: Mapping[str, str], name: str, default: float) -> float:
     text = environment.get(name)
     if not text:

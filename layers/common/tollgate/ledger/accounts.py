@@ -158,7 +158,7 @@ class DynamoAccounts:
             yield items.read_usage_item(item)
 
     def list_days(self, account_id: str, first: str, last: str) -> Iterator[DaySum]:
-        """Yield the day sums from `first` to `last` (`yyyy-mm-dd`, both inclusive), oldest first."""
+        """Yield day sums from `first` to `last` (`yyyy-mm-dd`, both inclusive), oldest first."""
         pk = items.account_key(account_id)["pk"]["S"]
         for item in self._query(pk, between=(f"DAY#{first}#", f"DAY#{last}#\uffff")):
             yield _read_day(item)

@@ -149,8 +149,10 @@ def quote_order(order: ChatOrder) -> Quote:
     """
     context_max = order.model.context_tokens_max
     count = count_prompt(order.body, order.model)
-    if count.tokens > context_max:
-        raise ContextLengthExceededError(prompt_tokens=count.tokens, context_tokens_max=context_max)
+    if count.text_tokens > context_max:
+        raise ContextLengthExceededError(
+            prompt_tokens=count.text_tokens, context_tokens_max=context_max
+        )
     asked = order.output_tokens_asked or order.model.output_tokens_max
     limit = max(1, min(asked, order.model.output_tokens_max, context_max - count.tokens))
     return Quote(

@@ -1,0 +1,159 @@
+"""One channel asked once, up to its first event or its whole body; and all that can go wrong."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+import httpx
+
+from tollgate.core.catalog import Timeouts
+from tollgate.core.json_text import parse_object
+from tollgate.errors import (
+    UpstreamBrokenError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
+from tollgate.upstream.channels import read_retry_after_s
+from tollgate.upstream.error_bodies import parse_error_body
+from tollgate.upstream.failures import ChannelFailedError
+from tollgate.upstream.refusals import judge_error, judge_event
+from tollgate.upstream.streams import AnswerBytes, EventStream
+from tollgate.upstream.vendor_requests import VendorRequest
+
+ANSWER_BYTES_MAX = 64 * 1024 * 1024
+ERROR_BYTES_MAX = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One channel's try at one request.
+
+    `budget_s`: seconds that are left for it in all. `secrets` must not be repeated to the caller.
+    """
+
+    http: httpx.AsyncClient
+    channel: str
+    request: VendorRequest
+    timeouts: Timeouts
+    budget_s: float
+    secrets: tuple[str, ...] = field(repr=False)
+
+    async def open_stream(self) -> EventStream:
+        """Return the stream once its first event is here.
+
+        Raises: ChannelFailedError; UpstreamRefusedError: the vendor refuses this request.
+        """
+        async with self._answer() as (answer, stack, _):
+            stream = EventStream(self.channel, answer, silence_s=self.timeouts.between_bytes_s)
+            await stream.begin(self.secrets)
+            stack.pop_all()
+            return stream
+
+    async def complete(self) -> dict[str, object]:
+        """Return the whole answer, a JSON object with `choices`. Raises as `open_stream`."""
+        async with self._answer() as (answer, _, timer):
+            timer.reschedule(None)
+            body = await answer.read_all(
+                bytes_max=ANSWER_BYTES_MAX, silence_s=self.timeouts.between_bytes_s
+            )
+            return self._read_completion(body)
+
+    def _read_completion(self, body: bytes) -> dict[str, object]:
+        try:
+            raw = parse_object(body)
+        except ValueError as error:
+            raise ChannelFailedError("unavailable", is_resting=False) from error
+        failure = judge_event("message", raw, secrets=self.secrets)
+        if failure is not None:
+            raise failure
+        if not isinstance(raw.get("choices"), list):
+            raise ChannelFailedError("unavailable", is_resting=False)
+        return raw
+
+    @asynccontextmanager
+    async def _answer(
+        self,
+    ) -> AsyncIterator[tuple[AnswerBytes, AsyncExitStack, asyncio.Timeout]]:
+        """Yield the answer's bytes, what closes them, and the timer of the first byte."""
+        deadline_s = asyncio.get_running_loop().time() + self._total_s
+        try:
+            async with (
+                asyncio.timeout_at(deadline_s) as timer,
+                AsyncExitStack() as stack,
+            ):
+                response = await self._send(timer, deadline_s)
+                stack.push_async_callback(response.aclose)
+                answer = AnswerBytes(response, deadline_s=deadline_s)
+                await self._check(response, answer)
+                yield answer, stack, timer
+        except (TimeoutError, httpx.TimeoutException, UpstreamTimeoutError) as error:
+            raise ChannelFailedError("timeout") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ChannelFailedError("unavailable") from error
+        except UpstreamBrokenError as error:
+            raise ChannelFailedError("unavailable", is_resting=False) from error
+
+    @property
+    def _total_s(self) -> float:
+        return min(self.timeouts.total_s, self.budget_s)
+
+    async def _check(self, response: httpx.Response, answer: AnswerBytes) -> None:
+        """Raise what an answer other than 2xx stands for."""
+        if response.is_success:
+            return
+        body = b""
+        with contextlib.suppress(UpstreamError):
+            body = await answer.read_all(bytes_max=ERROR_BYTES_MAX)
+        raise judge_error(
+            response.status_code,
+            parse_error_body(body),
+            retry_after_s=read_retry_after_s(response.headers, time.time()),
+            secrets=self.secrets,
+        )
+
+    async def _send(self, timer: asyncio.Timeout, deadline_s: float) -> httpx.Response:
+        """Send, and once more where a pooled connection turns out to have been closed."""
+        watch = _Watch(timer, first_byte_s=self.timeouts.first_byte_s, deadline_s=deadline_s)
+        try:
+            return await self._send_once(watch)
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            if watch.is_new_connection:
+                raise
+        return await self._send_once(watch)
+
+    async def _send_once(self, watch: "_Watch") -> httpx.Response:
+        connect_s = self.timeouts.connect_s
+        request = self.http.build_request(
+            "POST",
+            self.request.url,
+            headers=self.request.headers,
+            content=self.request.content,
+            timeout=httpx.Timeout(None, connect=connect_s, pool=connect_s),
+            extensions={"trace": watch},
+        )
+        return await self.http.send(request, stream=True)
+
+
+class _Watch:
+    """Hears from httpcore how far a request has come, and starts the wait for the first byte."""
+
+    def __init__(self, timer: asyncio.Timeout, *, first_byte_s: float, deadline_s: float) -> None:
+        self.is_new_connection = False
+        self._timer = timer
+        self._first_byte_s = first_byte_s
+        self._deadline_s = deadline_s
+
+    async def __call__(self, event: str, info: object) -> None:
+        """Called with names such as `connection.connect_tcp.started`.
+
+        Source: https://www.encode.io/httpcore/extensions/#trace
+        """
+        del info
+        if event == "connection.connect_tcp.started":
+            self.is_new_connection = True
+        elif event == "http11.send_request_body.complete":
+            now_s = asyncio.get_running_loop().time()
+            self._timer.reschedule(min(now_s + self._first_byte_s, self._deadline_s))

@@ -1,0 +1,217 @@
+"""The upstream as the rest of Tollgate sees it: a call goes in, the first good answer comes out.
+
+routes in order ──▶ attempt ──▶ first event or whole body ──▶ the caller's
+                      │ fails: log, rest, next channel
+                      │ refuses the request: the caller's fault, no further channel
+                      └ none left: `failures.conclude`
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import httpx
+
+from tollgate.core.catalog import Catalog, Channel, Route
+from tollgate.errors import ConfigurationError, UpstreamRefusedError, UpstreamTimeoutError
+from tollgate.upstream.attempts import Attempt
+from tollgate.upstream.channels import CooldownRules, Cooldowns, order_routes
+from tollgate.upstream.failures import ChannelFailedError, conclude
+from tollgate.upstream.keys import KeySource
+from tollgate.upstream.streams import EventStream
+from tollgate.upstream.vendor_requests import ChatCall, make_request
+
+__all__ = ["ChatCall", "Completion", "EventStream", "Upstream", "new_http_client"]
+
+_log = logging.getLogger("tollgate.upstream")
+_UNAUTHORIZED = 401
+_CONNECTIONS_MAX = 100
+_IDLE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """A whole answer, as the vendor wrote it, and the channel that gave it."""
+
+    channel: str
+    body: dict[str, object]
+
+
+def new_http_client() -> httpx.AsyncClient:
+    """Return the client that a process makes once: one pool and one TLS context.
+
+    HTTP/1.1; redirects are not followed, since a POST with a key must not wander. The environment's
+    proxies and .netrc are not read: where the keys go is the catalog's to say. Time-outs are set
+    for each request.
+    """
+    return httpx.AsyncClient(
+        trust_env=False,
+        follow_redirects=False,
+        timeout=None,  # noqa: S113 - each request brings its own
+        limits=httpx.Limits(
+            max_connections=_CONNECTIONS_MAX,
+            max_keepalive_connections=_CONNECTIONS_MAX,
+            keepalive_expiry=_IDLE_S,
+        ),
+    )
+
+
+class Upstream:
+    """Asks a model's channels in order until one answers. One for a process."""
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        catalog: Callable[[], Awaitable[Catalog]],
+        keys: KeySource,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        draw: Callable[[], float] = random.random,
+        rules: CooldownRules = CooldownRules(),  # noqa: B008 - frozen
+    ) -> None:
+        """`catalog` returns the one in force; `clock`: seconds; `draw`: 0 <= x < 1."""
+        self._http = http
+        self._catalog = catalog
+        self._keys = keys
+        self._clock = clock
+        self._draw = draw
+        self._rules = rules
+        self._cooldowns = Cooldowns(clock)
+
+    async def complete(self, call: ChatCall) -> Completion:
+        """Return the first whole answer.
+
+        Raises: UpstreamRefusedError, UpstreamRateLimitedError, UpstreamTimeoutError,
+            UpstreamUnavailableError: see `failures.conclude` for which.
+        """
+
+        async def attempt(attempt: Attempt) -> Completion:
+            return Completion(channel=attempt.channel, body=await attempt.complete())
+
+        return await self._try_channels(call, attempt)
+
+    async def open_stream(self, call: ChatCall) -> EventStream:
+        """Return the first stream whose first event has come. Raises as `complete`."""
+        return await self._try_channels(call, Attempt.open_stream)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def _try_channels[T](
+        self, call: ChatCall, attempt: Callable[[Attempt], Awaitable[T]]
+    ) -> T:
+        channels = (await self._catalog()).channels
+        failures: list[ChannelFailedError] = []
+        for route in order_routes(
+            call.model.routes, is_cooling=self._cooldowns.is_cooling, random=self._draw
+        ):
+            if call.budget_s() <= 0:
+                raise UpstreamTimeoutError
+            try:
+                return await self._try_route(call, route, channels.get(route.channel), attempt)
+            except ChannelFailedError as failure:
+                failures.append(failure)
+        if call.budget_s() <= 0:
+            raise UpstreamTimeoutError
+        raise conclude(
+            failures, model=call.model.name, retry_after_s=self._rules.rate_limit_s
+        ) from (failures[-1] if failures else None)
+
+    async def _try_route[T](
+        self,
+        call: ChatCall,
+        route: Route,
+        channel: Channel | None,
+        attempt: Callable[[Attempt], Awaitable[T]],
+    ) -> T:
+        """Try one channel, and keep the books of what came of it."""
+        began = self._clock()
+        try:
+            answer = await self._try_keys(call, route, channel, attempt)
+        except ChannelFailedError as failure:
+            self._log_failure(call, route, failure, began)
+            if failure.is_resting and call.budget_s() > 0:
+                self._cooldowns.start(route.channel, self._rest_s(failure))
+            raise
+        except UpstreamRefusedError:
+            self._cooldowns.clear(route.channel)
+            raise
+        self._cooldowns.clear(route.channel)
+        return answer
+
+    async def _try_keys[T](
+        self,
+        call: ChatCall,
+        route: Route,
+        channel: Channel | None,
+        attempt: Callable[[Attempt], Awaitable[T]],
+    ) -> T:
+        """Try the channel with its key, and once more if a rejected key has a successor."""
+        if channel is None:
+            raise ChannelFailedError("unavailable", is_resting=False)
+        key = await self._find_key(call, channel)
+        try:
+            return await attempt(self._make_attempt(call, route, channel, key))
+        except ChannelFailedError as failure:
+            if failure.status != _UNAUTHORIZED or not await self._is_renewed(call, channel, key):
+                raise
+        key = await self._find_key(call, channel)
+        return await attempt(self._make_attempt(call, route, channel, key))
+
+    def _make_attempt(
+        self, call: ChatCall, route: Route, channel: Channel, key: str | None
+    ) -> Attempt:
+        return Attempt(
+            http=self._http,
+            channel=channel.name,
+            request=make_request(call, channel=channel, route=route, key=key),
+            timeouts=channel.timeouts,
+            budget_s=call.budget_s(),
+            secrets=(key,) if key else (),
+        )
+
+    async def _find_key(self, call: ChatCall, channel: Channel) -> str | None:
+        if channel.key_name is None:
+            return None
+        try:
+            async with asyncio.timeout(call.budget_s()):
+                return await self._keys.key(channel.key_name)
+        except TimeoutError as error:
+            raise ChannelFailedError("timeout", is_resting=False) from error
+        except ConfigurationError as error:
+            raise ChannelFailedError("credentials", is_resting=False) from error
+
+    async def _is_renewed(self, call: ChatCall, channel: Channel, key: str | None) -> bool:
+        if channel.key_name is None or key is None:
+            return False
+        try:
+            async with asyncio.timeout(call.budget_s()):
+                return await self._keys.renew(channel.key_name, key)
+        except (TimeoutError, ConfigurationError):
+            return False
+
+    def _rest_s(self, failure: ChannelFailedError) -> float:
+        if failure.reason != "rate_limit":
+            return self._rules.fault_s
+        asked_s = failure.retry_after_s
+        wanted_s = self._rules.rate_limit_s if asked_s is None else asked_s
+        return min(wanted_s, self._rules.longest_s)
+
+    def _log_failure(
+        self, call: ChatCall, route: Route, failure: ChannelFailedError, began: float
+    ) -> None:
+        """Log one line: neither bodies nor keys, not even the vendor's words."""
+        cause = type(failure.__cause__).__name__ if failure.__cause__ else None
+        fields = {
+            "channel": route.channel,
+            "model": call.model.name,
+            "reason": failure.reason,
+            "status": failure.status,
+            "cause": cause,
+            "duration_ms": int((self._clock() - began) * 1000),
+        }
+        _log.warning("channel failed", extra=fields)

@@ -1,0 +1,67 @@
+"""Why one channel failed, and what the caller is told once all of them have."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from tollgate.errors import (
+    UpstreamError,
+    UpstreamRateLimitedError,
+    UpstreamRefusedError,
+    UpstreamTimeoutError,
+    UpstreamUnavailableError,
+)
+
+type Reason = Literal["rate_limit", "timeout", "not_found", "credentials", "unavailable"]
+
+
+class ChannelFailedError(UpstreamError):
+    """One channel could not answer; the next one is tried. Never leaves this package.
+
+    `retry_after_s`: seconds that a rate limit asks to wait. `is_resting`: whether the channel is to
+    rest; not where a single request, or one model's configuration, may have been the cause.
+    """
+
+    def __init__(
+        self,
+        reason: Reason,
+        *,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+        is_resting: bool = True,
+    ) -> None:
+        """`status`: the vendor's HTTP status, if it got so far."""
+        super().__init__(f"channel failed: {reason}")
+        self.reason = reason
+        self.status = status
+        self.retry_after_s = retry_after_s
+        self.is_resting = is_resting
+
+
+def conclude(
+    failures: Sequence[ChannelFailedError], *, model: str, retry_after_s: float
+) -> UpstreamError:
+    """Return the error that the caller sees after every channel has failed.
+
+    In this order: all at their rate limit, the shortest wait; all without the model, a 404 that
+    names the caller's model and never the operator's; one too slow, a time-out (it may have been
+    charged for by the vendor, and a retry may succeed); else unavailable.
+
+    `retry_after_s`: assumed for a rate limit that names no time.
+    """
+    reasons = {failure.reason for failure in failures}
+    if reasons == {"rate_limit"}:
+        waits = [_default(failure.retry_after_s, retry_after_s) for failure in failures]
+        return UpstreamRateLimitedError(retry_after_s=max(1, math.ceil(min(waits))))
+    if reasons == {"not_found"}:
+        return UpstreamRefusedError(
+            f"The model `{model}` does not exist or you do not have access to it.",
+            status=404,
+            param="model",
+            code="model_not_found",
+        )
+    return UpstreamTimeoutError() if "timeout" in reasons else UpstreamUnavailableError()
+
+
+def _default(value: float | None, default: float) -> float:
+    return default if value is None else value

@@ -1,0 +1,154 @@
+"""What an upstream's error means: the caller's fault, or a reason to try the next channel.
+
+    400 406 411 413 414 415 422 431 451 …   the request: said to the caller, in the vendor's words
+    401 402 403, no credit, a bad key       the operator: never said to the caller
+    404, an unknown model or deployment     the channel's configuration
+    429                                     the channel's rate limit
+    3xx 405 407 408 409 425 5xx             the channel is down
+
+Where a body contradicts its status, its type and code decide: a 400 for a bad key is about the
+operator.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from tollgate.errors import UpstreamBrokenError, UpstreamRefusedError
+from tollgate.upstream.error_bodies import WORD_CHARS_MAX, ErrorBody, clean, read_error
+from tollgate.upstream.failures import ChannelFailedError
+
+_OPERATOR_STATUSES = frozenset({401, 402, 403})
+_DOWN_STATUSES = frozenset({405, 407, 408, 409, 425})
+_OPERATOR_WORDS = frozenset(
+    {
+        "account_deactivated",
+        "authentication_error",
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "insufficient_balance",
+        "insufficient_credits",
+        "insufficient_quota",
+        "invalid_api_key",
+        "invalid_authentication",
+        "permission_denied",
+        "permission_error",
+        "unauthorized",
+    }
+)
+_UNKNOWN_MODEL_WORDS = frozenset(
+    {
+        "deploymentnotfound",
+        "invalid_model",
+        "model_not_available",
+        "model_not_found",
+        "not_found_error",
+    }
+)
+_RATE_LIMIT_WORDS = frozenset(
+    {
+        "rate_limit_error",
+        "rate_limit_exceeded",
+        "ratelimitreached",
+        "too_many_requests",
+    }
+)
+_REQUEST_WORDS = frozenset(
+    {
+        "bad request",
+        "bad_request",
+        "content_filter",
+        "context_length_exceeded",
+        "invalid_request",
+        "invalid_request_error",
+    }
+)
+# xAI and others answer 400 for a bad key with nothing but a sentence to tell it by.
+_OPERATOR_SENTENCES = re.compile(
+    r"(incorrect|invalid|expired|missing|no) api[ _-]?key|api[ _-]?key (is )?(not valid|invalid"
+    r"|expired|missing)|credit balance|insufficient (credit|balance|fund)",
+    re.IGNORECASE,
+)
+
+
+def judge_error(
+    status: int,
+    body: ErrorBody,
+    *,
+    retry_after_s: float | None = None,
+    secrets: Iterable[str] = (),
+) -> ChannelFailedError | UpstreamRefusedError:
+    """Return the error that an answer with `status` (not 2xx) and `body` stands for.
+
+    `secrets`: what the vendor may echo and the caller must not see.
+    """
+    if _is_operators(status, body):
+        return ChannelFailedError("credentials", status=status)
+    if status == 429:  # noqa: PLR2004 - HTTP's own number
+        return ChannelFailedError("rate_limit", status=status, retry_after_s=retry_after_s)
+    if status in _DOWN_STATUSES or not 400 <= status < 500:  # noqa: PLR2004 - HTTP's own numbers
+        return ChannelFailedError("unavailable", status=status)
+    if _is_unknown_model(status, body):
+        return ChannelFailedError("not_found", status=status, is_resting=False)
+    if _OPERATOR_SENTENCES.search(body.message or ""):
+        # The sentence may quote the caller: that must not send the channel to rest.
+        return ChannelFailedError("credentials", status=status, is_resting=False)
+    return _refuse(status, body, secrets)
+
+
+def judge_event(
+    event: str, raw: Mapping[str, object], *, secrets: Iterable[str] = ()
+) -> ChannelFailedError | UpstreamRefusedError | None:
+    """Return what a stream's first event, or a body under status 200, stands for if an error."""
+    if not _is_error(event, raw):
+        return None
+    body = read_error(raw)
+    return judge_error(body.status or _status_by_words(body), body, secrets=secrets)
+
+
+def error_in_event(event: str, raw: Mapping[str, object]) -> UpstreamBrokenError | None:
+    """Return the error that an event in mid-stream carries, in the vendor's words where allowed."""
+    if not _is_error(event, raw):
+        return None
+    body = read_error(raw)
+    verdict = judge_error(body.status or _status_by_words(body), body)
+    is_hidden = isinstance(verdict, ChannelFailedError) and verdict.reason != "unavailable"
+    if is_hidden or not body.message or _OPERATOR_SENTENCES.search(body.message):
+        return UpstreamBrokenError()
+    return UpstreamBrokenError(clean(body.message), code=_clean_word(body.code))
+
+
+def _is_error(event: str, raw: Mapping[str, object]) -> bool:
+    return event == "error" or bool(raw.get("error"))
+
+
+def _is_operators(status: int, body: ErrorBody) -> bool:
+    return status in _OPERATOR_STATUSES or bool(body.words & _OPERATOR_WORDS)
+
+
+def _is_unknown_model(status: int, body: ErrorBody) -> bool:
+    """A 404 about another parameter is the caller's: a file that does not exist, say."""
+    if body.words & _UNKNOWN_MODEL_WORDS:
+        return True
+    return status == 404 and body.param in {None, "model"}  # noqa: PLR2004 - HTTP's own number
+
+
+def _status_by_words(body: ErrorBody) -> int:
+    """Return the status that an error inside a 200 would have had."""
+    if body.words & _RATE_LIMIT_WORDS:
+        return 429
+    return 400 if body.words & (_REQUEST_WORDS | _UNKNOWN_MODEL_WORDS) else 502
+
+
+def _refuse(status: int, body: ErrorBody, secrets: Iterable[str]) -> UpstreamRefusedError:
+    message = clean(body.message or "", secrets=secrets)
+    return UpstreamRefusedError(
+        message or f"The upstream provider refused the request (status {status}).",
+        status=status,
+        error_type=_clean_word(body.error_type) or "invalid_request_error",
+        param=_clean_word(body.param),
+        code=_clean_word(body.code),
+    )
+
+
+def _clean_word(word: str | None) -> str | None:
+    return clean(word, chars_max=WORD_CHARS_MAX) if word else None

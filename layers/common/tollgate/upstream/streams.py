@@ -1,0 +1,140 @@
+"""An answer's bytes and events as they come, each wait with its limit."""
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from tollgate.core.json_text import parse_object
+from tollgate.errors import (
+    UpstreamBrokenError,
+    UpstreamError,
+    UpstreamRefusedError,
+    UpstreamTimeoutError,
+)
+from tollgate.upstream.failures import ChannelFailedError
+from tollgate.upstream.refusals import judge_event
+from tollgate.upstream.sse import ServerEvent, SseParser
+
+
+class AnswerBytes:
+    """The body of one response, read piece by piece."""
+
+    def __init__(self, response: httpx.Response, *, deadline_s: float) -> None:
+        """`deadline_s`: the event loop's time at which the answer must be over."""
+        self._response = response
+        self._pieces = response.aiter_bytes()
+        self._deadline_s = deadline_s
+
+    async def read(self, silence_s: float = math.inf) -> bytes:
+        """Return the next bytes as they come, or none at the end.
+
+        Raises: UpstreamTimeoutError: nothing for `silence_s` seconds, or the deadline has come.
+            UpstreamBrokenError: the connection broke, or the bytes are no HTTP.
+        """
+        now_s = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout_at(min(now_s + silence_s, self._deadline_s)):
+                return await anext(self._pieces, b"")
+        except TimeoutError as error:
+            raise UpstreamTimeoutError from error
+        except httpx.HTTPError as error:
+            raise UpstreamBrokenError from error
+
+    async def read_all(self, *, bytes_max: int, silence_s: float = math.inf) -> bytes:
+        """Return the whole body. Raises as `read`, and UpstreamBrokenError beyond `bytes_max`."""
+        pieces: list[bytes] = []
+        size = 0
+        while piece := await self.read(silence_s):
+            pieces.append(piece)
+            size += len(piece)
+            if size > bytes_max:
+                raise UpstreamBrokenError
+        return b"".join(pieces)
+
+    async def aclose(self) -> None:
+        """Let the connection go: back to the pool if the body is complete, else closed."""
+        await self._response.aclose()
+
+
+class EventStream:
+    """A streamed answer that has begun: iterate it, then close it.
+
+    Ends where the upstream ends; whether that is complete without `[DONE]` is the caller's to say.
+    Iterating raises UpstreamTimeoutError or UpstreamBrokenError, and then ends.
+    """
+
+    def __init__(self, channel: str, answer: AnswerBytes, *, silence_s: float) -> None:
+        """`silence_s`: longest wait between two bytes, a comment's included."""
+        self.channel = channel
+        self._answer = answer
+        self._silence_s = silence_s
+        self._parser = SseParser()
+        self._ready: deque[ServerEvent] = deque()
+        self._is_over = False
+
+    async def begin(self, secrets: Iterable[str]) -> None:
+        """Wait for the first event, which stays the first of the iteration.
+
+        Comments are no answer: a vendor's queue sends them too. The wait has no limit of its own.
+
+        Raises: ChannelFailedError: no events at all (HTML, JSON, nothing), no JSON in the first, or
+            an error in it. UpstreamRefusedError: an error in it that is the caller's.
+        """
+        while not self._ready and not self._is_over:
+            await self._read(math.inf)
+        if not self._ready:
+            raise ChannelFailedError("unavailable", is_resting=False)
+        failure = _judge_first(self._ready[0], secrets)
+        if failure is not None:
+            raise failure
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> ServerEvent:
+        while not self._ready:
+            if self._is_over:
+                raise StopAsyncIteration
+            await self._read(self._silence_s)
+        return self._ready.popleft()
+
+    async def _read(self, silence_s: float) -> None:
+        try:
+            piece = await self._answer.read(silence_s)
+            self._ready.extend(self._parser.feed(piece) if piece else self._parser.end())
+        except UpstreamError:
+            self._is_over = True
+            raise
+        self._is_over = not piece
+
+    async def aclose(self) -> None:
+        """Stop the upstream if it still sends, and let the connection go."""
+        self._is_over = True
+        self._ready.clear()
+        await self._answer.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+def _judge_first(
+    event: ServerEvent, secrets: Iterable[str]
+) -> ChannelFailedError | UpstreamRefusedError | None:
+    try:
+        raw = parse_object(event.data)
+    except ValueError:
+        return ChannelFailedError("unavailable", is_resting=False)
+    return judge_event(event.event, raw, secrets=secrets)

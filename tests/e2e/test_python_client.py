@@ -44,7 +44,7 @@ def client(gateway: Gateway) -> OpenAI:
 
 def stream(client: OpenAI, **params: Any) -> list[dict[str, Any]]:
     chunks = client.chat.completions.create(stream=True, **params)
-    return [chunk.to_dict(exclude_unset=True) for chunk in chunks]
+    return [chunk.to_dict(exclude_unset=True, warnings=False) for chunk in chunks]
 
 
 def test_plain_answer_says_what_the_account_lost(gateway: Gateway, client: OpenAI) -> None:

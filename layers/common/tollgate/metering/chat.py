@@ -109,10 +109,8 @@ class ChatJob:
                 async for frame in self._relay_events(events, relay):
                     yield frame
             except UpstreamError:
-                if not relay.is_complete:
-                    await self._conclude_broken(relay)
-                    raise
-                _log.warning("upstream failed after its finish", extra=self._fields())
+                await self._conclude_broken(relay)
+                raise
         usage = await self._stream_usage(relay)
         quota = await self._price(usage)
         for frame in relay.end(usage, quota):
@@ -292,9 +290,10 @@ def _parse_event(data: str) -> Mapping[str, object]:
 
 
 async def _bounded_tail(events: EventStream, relay: Relay) -> AsyncIterator[ServerEvent]:
-    """Yield the events; once the answer is complete, wait for each further one only `TAIL_S`.
+    """Yield the events; once the answer is complete, take what still comes and no harm from it.
 
-    An upstream that keeps the line open after its finish must not keep the caller waiting.
+    After its finish an upstream that keeps the line open does not keep the caller waiting longer
+    than `TAIL_S`, and one that breaks it spoils nothing: only figures were to come.
     """
     iterator = aiter(events)
     while True:
@@ -302,5 +301,9 @@ async def _bounded_tail(events: EventStream, relay: Relay) -> AsyncIterator[Serv
             async with asyncio.timeout(TAIL_S if relay.is_complete else None):
                 event = await anext(iterator)
         except (StopAsyncIteration, TimeoutError):
+            return
+        except UpstreamError:
+            if not relay.is_complete:
+                raise
             return
         yield event

@@ -1,0 +1,156 @@
+"""One streamed answer on the Runtime API: a POST over a connection of its own, written raw.
+
+    POST /2018-06-01/runtime/invocation/<id>/response      streaming, chunked, trailers announced
+    {"statusCode": …, "multiValueHeaders": …} 00 00 00 00 00 00 00 00      one chunk
+    body                                                                   a chunk a write
+    0, then nothing or the two error trailers                              then the 202 is read
+
+Hand-written because neither http.client nor any HTTP library here can send trailers.
+Source: AWS, "Building a custom runtime", response streaming; the Node.js and .NET runtime clients.
+"""
+
+import asyncio
+import base64
+import json
+import logging
+from collections.abc import Iterable
+
+_log = logging.getLogger("runtime")
+CONTENT_TYPE = "application/vnd.awslambda.http-integration-response"
+PRELUDE_END = b"\0" * 8
+PRELUDE_BYTES_MAX = 16 * 1024  # delimiter included; API Gateway looks no further
+_ERROR_BYTES_MAX = 8 * 1024
+_ACCEPTED_WITHIN_S = 60.0
+_GONE = 410
+_ACCEPTED = 202
+_BODILESS_STATUSES = (204, 304)
+# API Gateway makes these itself, or they describe a connection that ends here.
+_STRIPPED_HEADERS = frozenset(
+    {
+        "connection",
+        "content-length",
+        "date",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-connection",
+        "server",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+type Headers = Iterable[tuple[bytes, bytes]]
+
+
+def make_prelude(status: int, headers: Headers, *, is_empty: bool = False) -> bytes:
+    """Return the JSON before the body, with its delimiter.
+
+    `is_empty`: no body will follow; without a length some clients then wait for one.
+
+    Raises: ValueError: larger than API Gateway reads.
+    """
+    values: dict[str, list[str]] = {}
+    for raw_name, raw_value in headers:
+        name = raw_name.decode("latin-1").lower()
+        if name not in _STRIPPED_HEADERS and not name.startswith("x-amzn-"):
+            values.setdefault(name, []).append(raw_value.decode("latin-1"))
+    if is_empty and status not in _BODILESS_STATUSES:
+        values["content-length"] = ["0"]
+    prelude = json.dumps({"statusCode": status, "multiValueHeaders": values}).encode()
+    if len(prelude) + len(PRELUDE_END) > PRELUDE_BYTES_MAX:
+        raise ValueError("the response's headers are larger than API Gateway takes")
+    return prelude + PRELUDE_END
+
+
+def make_chunk(data: bytes) -> bytes:
+    """Return `data` (not empty: that would end the body) in chunked framing."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def make_trailers(error_type: str, message: str) -> bytes:
+    """Return the end of a body that failed: the error as Lambda records it, on single lines."""
+    error = {"errorType": error_type, "errorMessage": message[: _ERROR_BYTES_MAX // 4]}
+    body = base64.b64encode(json.dumps(error).encode())
+    return (
+        b"0\r\nLambda-Runtime-Function-Error-Type: Function.%b\r\n"
+        b"Lambda-Runtime-Function-Error-Body: %b\r\n\r\n" % (error_type.encode(), body)
+    )
+
+
+END = b"0\r\n\r\n"
+
+
+class ResponseStream:
+    """One POST. After the connection is lost, writes are swallowed: the app must run to its end."""
+
+    def __init__(self, address: str, invoke_id: str, invocation_id: str | None) -> None:
+        """`address`: the Runtime API's host:port; `invocation_id`: echoed if Lambda sent one."""
+        self._address = address
+        self._invoke_id = invoke_id
+        self._invocation_id = invocation_id
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._is_lost = False
+
+    async def open(self, first: bytes) -> None:
+        """Connect and send the head with the first bytes of the body, framed, in one write."""
+        host, _, port = self._address.rpartition(":")
+        try:
+            self._reader, self._writer = await asyncio.open_connection(host, int(port))
+        except OSError as error:
+            self._lose(error)
+            return
+        await self.write(self._head() + first)
+
+    async def write(self, framed: bytes) -> None:
+        """Send bytes that are already framed; waits while the receiver is slower."""
+        if self._is_lost or self._writer is None:
+            return
+        try:
+            self._writer.write(framed)
+            await self._writer.drain()
+        except OSError as error:
+            self._lose(error)
+
+    async def close(self, end: bytes) -> None:
+        """Send the body's end and read what Lambda says of it."""
+        await self.write(end)
+        if self._writer is None or self._reader is None:
+            return
+        if not self._is_lost:
+            await self._read_verdict(self._reader)
+        self._writer.close()
+
+    def _head(self) -> bytes:
+        lines = [
+            f"POST /2018-06-01/runtime/invocation/{self._invoke_id}/response HTTP/1.1",
+            f"Host: {self._address}",
+            "User-Agent: tollgate-runtime",
+            "Lambda-Runtime-Function-Response-Mode: streaming",
+            "Transfer-Encoding: chunked",
+            "Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body",
+            f"Content-Type: {CONTENT_TYPE}",
+            "Connection: close",
+        ]
+        if self._invocation_id:
+            lines.append(f"Lambda-Runtime-Invocation-Id: {self._invocation_id}")
+        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+    async def _read_verdict(self, reader: asyncio.StreamReader) -> None:
+        try:
+            async with asyncio.timeout(_ACCEPTED_WITHIN_S):
+                status = int((await reader.readline()).split()[1])
+                await reader.read()  # to the close: only then may the next event be asked for
+        except (OSError, TimeoutError, IndexError, ValueError) as error:
+            self._lose(error)
+            return
+        if status == _GONE:
+            _log.warning("the answer came after the invocation's time-out")
+        elif status != _ACCEPTED:
+            _log.error("the Runtime API answered %s to the response", status)
+
+    def _lose(self, error: Exception) -> None:
+        self._is_lost = True
+        _log.error("the connection to the Runtime API was lost: %s", type(error).__name__)

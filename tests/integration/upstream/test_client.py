@@ -1,0 +1,506 @@
+"""The upstream against servers that misbehave, over real sockets."""
+
+import asyncio
+import gzip
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from tollgate.core.catalog import Catalog, Channel, Route, Timeouts
+from tollgate.errors import (
+    TollgateError,
+    UpstreamBrokenError,
+    UpstreamRateLimitedError,
+    UpstreamRefusedError,
+    UpstreamTimeoutError,
+    UpstreamUnavailableError,
+)
+from tollgate.upstream.client import ChatCall, EventStream, Upstream, new_http_client
+from tollgate.upstream.keys import EnvKeys, KeySource
+
+from tests.fakes.models import make_catalog, make_model, make_timeouts
+from tests.fakes.scripted_server import (
+    CHUNK,
+    COMPLETION,
+    DONE,
+    Script,
+    ScriptedServer,
+    answer,
+    comment_for_ever,
+    error,
+    hang,
+    raw,
+    serving,
+    stream,
+)
+
+KEY = "sk-operator-0123456789abcdef"
+GOOD = stream(CHUNK, DONE)
+EXPECTED = ['{"choices": [{"index": 0, "delta": {"content": "hi"}}]}', "[DONE]"]
+
+
+class World:
+    """An upstream with channels `c0`, `c1`, … at the given addresses, in this order."""
+
+    def __init__(self, urls: list[str], timeouts: Timeouts, keys: KeySource) -> None:
+        self.now_s = 0.0
+        channels = {
+            f"c{n}": Channel(name=f"c{n}", base_url=url, key_name="KEY", timeouts=timeouts)
+            for n, url in enumerate(urls)
+        }
+        self._catalog = make_catalog(channels)
+        self._model = make_model(
+            *(
+                Route(channel=name, upstream_model="u", priority=n)
+                for n, name in enumerate(channels)
+            )
+        )
+        self.upstream = Upstream(new_http_client(), self._current, keys, clock=lambda: self.now_s)
+
+    async def _current(self) -> Catalog:
+        return self._catalog
+
+    def call(
+        self, *, is_stream: bool = True, budget_s: Callable[[], float] = lambda: 60.0
+    ) -> ChatCall:
+        return ChatCall(
+            model=self._model,
+            body={"messages": []},
+            output_limit=None,
+            is_stream=is_stream,
+            budget_s=budget_s,
+        )
+
+    async def read(self) -> tuple[str, list[str]]:
+        async with await self.upstream.open_stream(self.call()) as events:
+            return events.channel, [event.data async for event in events]
+
+
+@asynccontextmanager
+async def world(
+    *urls: str, timeouts: Timeouts | None = None, keys: KeySource | None = None
+) -> AsyncIterator[World]:
+    made = World(list(urls), timeouts or make_timeouts(), keys or EnvKeys({"KEY": KEY}))
+    try:
+        yield made
+    finally:
+        await made.upstream.aclose()
+
+
+@asynccontextmanager
+async def pair(
+    *first: Script, timeouts: Timeouts | None = None
+) -> AsyncIterator[tuple[World, ScriptedServer, ScriptedServer]]:
+    """A first channel with these scripts, and a second one that streams well."""
+    async with (
+        serving(*first) as one,
+        serving(GOOD) as two,
+        world(one.base_url, two.base_url, timeouts=timeouts) as made,
+    ):
+        yield made, one, two
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+async def drain(events: EventStream) -> list[str]:
+    """Return the data up to the failure, which goes on."""
+    return [event.data async for event in events]
+
+
+FAILING: dict[str, Script] = {
+    **{
+        str(status): error(status)
+        for status in (301, 401, 402, 403, 404, 405, 408, 409, 425, 429, 500, 502, 503, 504, 529)
+    },
+    "out of credit": error(429, code="insufficient_quota", type="insufficient_quota"),
+    "bad key as 400": answer(
+        b'{"code": "invalid-argument", "error": "Incorrect API key provided."}', status=400
+    ),
+    "redirect": answer(status=307, head="location: http://127.0.0.1:1/\r\n"),
+    "html": answer(b"<html>\n<body>data: x</body></html>", content_type="text/html"),
+    "json": answer(COMPLETION),
+    "empty": stream(),
+    "only done": stream(DONE),
+    "only comments": stream(b": hello\n\n"),
+    "no json": stream(b"data: hello\n\n"),
+    "error first": stream(b'data: {"error": {"message": "down", "code": 503}}\n\n'),
+    "error event first": stream(b'event: error\ndata: {"message": "overloaded"}\n\n'),
+    "no http": raw(b"SSH-2.0-OpenSSH_9.6\r\n"),
+    "closed": raw(b""),
+    "reset": raw(b"", ending="reset"),
+    "reset after head": stream(ending="reset"),
+    "no chunks": raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nZZ\r\ngarbage"),
+    "no gzip": stream(CHUNK, head="content-encoding: gzip\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+async def test_next_channel_answers_where_one_fails(name: str) -> None:
+    """Whatever goes wrong before the first event, the second channel's answer is used."""
+    async with pair(FAILING[name]) as (made, one, _):
+        assert await made.read() == ("c1", EXPECTED)
+        assert len(one.bodies) == 1
+
+
+@pytest.mark.parametrize("script", [hang, stream(ending="hang"), comment_for_ever])
+async def test_next_channel_answers_where_the_first_byte_is_late(script: Script) -> None:
+    """Silence, bare headers and endless comments are all no first byte."""
+    async with pair(script, timeouts=make_timeouts(first_byte_s=0.1)) as (made, one, _):
+        assert await made.read() == ("c1", EXPECTED)
+        await asyncio.wait_for(one.hung_up.wait(), 5)
+
+
+async def test_next_channel_answers_where_none_listens() -> None:
+    """A refused connection is a failure of the channel."""
+    async with (
+        serving(GOOD) as two,
+        world(f"http://127.0.0.1:{closed_port()}/v1", two.base_url) as made,
+    ):
+        assert await made.read() == ("c1", EXPECTED)
+
+
+@pytest.mark.parametrize("status", [400, 413, 415, 422, 451])
+async def test_refusal_is_the_callers_and_ends_the_search(status: int) -> None:
+    """A refused request is not tried elsewhere; the vendor's words reach the caller."""
+    script = error(status, f"bad x for {KEY}", param="x", code="bad_x", type="some_error")
+    async with pair(script) as (made, _, two):
+        with pytest.raises(UpstreamRefusedError) as caught:
+            await made.upstream.open_stream(made.call())
+
+    refused = caught.value
+    assert ("bad x for [redacted]", status) == (str(refused), refused.status)
+    assert (refused.error_type, refused.param, refused.code) == ("some_error", "x", "bad_x")
+    assert two.bodies == []
+
+
+@pytest.mark.parametrize(
+    ("scripts", "expected"),
+    [
+        ([error(429, head="retry-after: 7\r\n"), error(429, head="retry-after-ms: 2500\r\n")], 3),
+        ([error(429), error(429)], 5),
+        ([error(429, head="retry-after: 0\r\n"), error(429)], 1),
+    ],
+)
+async def test_rate_limit_on_all_channels(scripts: list[Script], expected: int) -> None:
+    """The caller is told the shortest of the waits, in whole seconds, at least one."""
+    async with (
+        serving(scripts[0]) as one,
+        serving(scripts[1]) as two,
+        world(one.base_url, two.base_url) as made,
+    ):
+        with pytest.raises(UpstreamRateLimitedError) as caught:
+            await made.upstream.complete(made.call(is_stream=False))
+
+    assert expected == caught.value.retry_after_s
+
+
+@pytest.mark.parametrize(
+    ("scripts", "expected"),
+    [
+        ([error(401), error(402)], UpstreamUnavailableError),
+        ([error(429), error(500)], UpstreamUnavailableError),
+        ([hang, error(500)], UpstreamTimeoutError),
+        ([error(404), error(500)], UpstreamUnavailableError),
+    ],
+)
+async def test_what_the_caller_is_told_at_the_end(
+    scripts: list[Script], expected: type[TollgateError]
+) -> None:
+    """One slow channel makes a time-out; the operator's troubles make an unavailability."""
+    async with (
+        serving(scripts[0]) as one,
+        serving(scripts[1]) as two,
+        world(one.base_url, two.base_url, timeouts=make_timeouts(first_byte_s=0.1)) as made,
+    ):
+        with pytest.raises(expected):
+            await made.upstream.complete(made.call(is_stream=False))
+
+
+async def test_unknown_deployment_is_told_by_the_callers_name() -> None:
+    """A 404 everywhere names the model that the caller asked for, not the operator's."""
+    async with serving(error(404, "no deployment secret-name")) as one, world(one.base_url) as made:
+        with pytest.raises(UpstreamRefusedError) as caught:
+            await made.upstream.complete(made.call(is_stream=False))
+
+    assert (caught.value.status, caught.value.code) == (404, "model_not_found")
+    assert "`story`" in str(caught.value)
+    assert "secret-name" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("ending", "expected"),
+    [
+        ("hang", UpstreamTimeoutError),
+        ("close", UpstreamBrokenError),
+        ("reset", UpstreamBrokenError),
+    ],
+)
+async def test_failure_in_mid_stream(ending: str, expected: type[TollgateError]) -> None:
+    """What came is delivered; then the failure is raised, and no other channel is asked."""
+    timeouts = make_timeouts(between_bytes_s=0.2)
+    async with pair(stream(CHUNK, ending=ending), timeouts=timeouts) as (made, _, two):
+        async with await made.upstream.open_stream(made.call()) as events:
+            assert EXPECTED[0] == (await anext(events)).data
+            with pytest.raises(expected):
+                await anext(events)
+            assert await drain(events) == []
+        assert two.bodies == []
+
+
+async def test_comments_keep_a_stream_alive() -> None:
+    """Between events a comment is life: only the total time ends such a stream."""
+
+    async def script(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + CHUNK)
+        for _ in range(30):
+            writer.write(b": wait\n\n")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+        writer.write(DONE)
+        writer.close()
+
+    async with (
+        serving(script) as one,
+        world(one.base_url, timeouts=make_timeouts(between_bytes_s=1.0)) as made,
+    ):
+        assert await made.read() == ("c0", EXPECTED)
+
+
+async def test_total_time_ends_a_stream() -> None:
+    """A stream that goes on and on is stopped."""
+
+    async def script(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + CHUNK)
+        await comment_for_ever(writer)
+
+    async with (
+        serving(script) as one,
+        world(one.base_url, timeouts=make_timeouts(total_s=0.3)) as made,
+        await made.upstream.open_stream(made.call()) as events,
+    ):
+        assert EXPECTED[0] == (await anext(events)).data
+        with pytest.raises(UpstreamTimeoutError):
+            await anext(events)
+
+
+async def test_budget_cuts_every_wait() -> None:
+    """The Lambda's time limits the wait, and a channel is not blamed for it."""
+    async with pair(hang) as (made, one, two):
+        left = iter([0.1, 0.1, 0.1, 0.0, 0.0, 0.0])
+        with pytest.raises(UpstreamTimeoutError):
+            await made.upstream.open_stream(made.call(budget_s=lambda: next(left)))
+        assert (len(one.bodies), len(two.bodies)) == (1, 0)
+        one.scripts[:] = [GOOD]
+        assert await made.read() == ("c0", EXPECTED)
+
+
+async def test_no_budget_no_call() -> None:
+    """Without time left nothing is sent."""
+    async with pair(GOOD) as (made, one, _):
+        with pytest.raises(UpstreamTimeoutError):
+            await made.upstream.open_stream(made.call(budget_s=lambda: 0.0))
+        assert one.bodies == []
+
+
+@pytest.mark.parametrize(
+    ("script", "rest_s"),
+    [
+        (error(500), 30),
+        (error(401), 30),
+        (error(429, head="retry-after: 90\r\n"), 90),
+        (error(429, head="retry-after: 9000\r\n"), 300),
+    ],
+)
+async def test_failed_channel_rests(script: Script, rest_s: int) -> None:
+    """A failed channel comes last until its rest is over; then it is the first again."""
+    async with pair(script, GOOD) as (made, one, _):
+        channels = [(await made.read())[0]]
+        made.now_s = rest_s - 1
+        channels.append((await made.read())[0])
+        made.now_s = rest_s
+        channels.append((await made.read())[0])
+
+        assert channels == ["c1", "c1", "c0"]
+        assert len(one.bodies) == 2
+
+
+async def test_resting_channels_are_still_tried() -> None:
+    """Where every channel rests they are asked all the same."""
+    async with serving(error(500), GOOD) as one, world(one.base_url) as made:
+        with pytest.raises(UpstreamUnavailableError):
+            await made.read()
+        assert await made.read() == ("c0", EXPECTED)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        stream(CHUNK, DONE, content_type="text/event-stream;charset=UTF-8"),
+        stream(CHUNK, DONE, content_type="application/octet-stream"),
+        raw(b"HTTP/1.1 200 OK\r\n\r\n" + CHUNK + DONE),
+        stream((CHUNK + DONE).replace(b"\n", b"\r\n")),
+        stream(*(bytes([byte]) for byte in CHUNK + DONE)),
+        stream(gzip.compress(CHUNK + DONE), head="content-encoding: gzip\r\n"),
+        stream(b"\xef\xbb\xbf: hi\n\n\n\n" + CHUNK + DONE.rstrip()),
+    ],
+)
+async def test_odd_but_good_streams(script: Script) -> None:
+    """Content type, line ends, cuts, encodings nobody asked for: the events are the same."""
+    async with serving(script) as one, world(one.base_url) as made:
+        assert await made.read() == ("c0", EXPECTED)
+
+
+async def test_line_of_ten_megabytes() -> None:
+    """One event of 10 MB arrives whole."""
+    text = b"x" * 10_000_000
+    async with (
+        serving(stream(b'data: {"a": "' + text + b'"}\n\n')) as one,
+        world(one.base_url) as made,
+    ):
+        _, (data,) = await made.read()
+
+    assert len(text) + len('{"a": ""}') == len(data)
+
+
+async def test_endless_line_is_cut_off() -> None:
+    """A line beyond the limit breaks the stream instead of filling the memory."""
+    async with (
+        serving(stream(CHUNK, *[b"x" * 1_000_000] * 20)) as one,
+        world(one.base_url) as made,
+        await made.upstream.open_stream(made.call()) as events,
+    ):
+        with pytest.raises(UpstreamBrokenError):
+            await drain(events)
+
+
+async def test_whole_answer() -> None:
+    """A plain answer is the vendor's object, blank space around it or not."""
+    async with serving(answer(b"\n \n" + COMPLETION)) as one, world(one.base_url) as made:
+        completion = await made.upstream.complete(made.call(is_stream=False))
+
+    assert (
+        completion.channel,
+        completion.body["choices"][0]["message"]["content"],  # type: ignore[index]
+    ) == ("c0", "hi")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        answer(b"<html>"),
+        answer(b"[]"),
+        answer(b"{}"),
+        answer(b'{"error": {"message": "down", "code": 502}}'),
+        raw(b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n{"),
+        raw(b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n{", ending="hang"),
+    ],
+)
+async def test_next_channel_where_a_whole_answer_is_none(script: Script) -> None:
+    """A body that breaks off, hangs, or is no completion: the next channel is asked."""
+    async with (
+        serving(script) as one,
+        serving(answer(COMPLETION)) as two,
+        world(one.base_url, two.base_url, timeouts=make_timeouts(between_bytes_s=0.1)) as made,
+    ):
+        assert (await made.upstream.complete(made.call(is_stream=False))).channel == "c1"
+
+
+async def test_closed_pooled_connection_is_tried_once_more() -> None:
+    """A server that closed an idle connection costs a reconnect, not the channel."""
+    async with pair(GOOD, raw(b"", ending="reset"), GOOD) as (made, one, two):
+        assert await made.read() == ("c0", EXPECTED)
+        assert await made.read() == ("c0", EXPECTED)
+        assert (len(one.bodies), one.connections, len(two.bodies)) == (3, 2, 0)
+
+
+async def test_connections_are_reused() -> None:
+    """Streams that are read to their end share a connection."""
+    async with serving(GOOD) as one, world(one.base_url) as made:
+        for _ in range(3):
+            await made.read()
+        assert one.connections == 1
+
+
+async def test_stream_closed_early_stops_the_upstream() -> None:
+    """Closing a stream hangs up on the vendor, and the pool goes on working."""
+    async with serving(stream(CHUNK, ending="hang"), GOOD) as one, world(one.base_url) as made:
+        async with await made.upstream.open_stream(made.call()) as events:
+            await anext(events)
+        await asyncio.wait_for(one.hung_up.wait(), 5)
+        assert await made.read() == ("c0", EXPECTED)
+
+
+async def test_cancelled_call_stops_the_upstream() -> None:
+    """A caller that gives up while waiting for the first byte hangs up on the vendor."""
+    async with serving(hang, GOOD) as one, world(one.base_url) as made:
+        task = asyncio.create_task(made.upstream.open_stream(made.call()))
+        while not one.bodies:
+            await asyncio.sleep(0.005)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.wait_for(one.hung_up.wait(), 5)
+        assert await made.read() == ("c0", EXPECTED)
+
+
+async def test_rejected_key_is_renewed() -> None:
+    """After a 401 a rotated key is used at once, on the same channel."""
+
+    class Rotated(EnvKeys):
+        async def renew(self, name: str, rejected: str) -> bool:
+            self._environment = {"KEY": "sk-new"}
+            return rejected == KEY
+
+    async with (
+        serving(error(401), GOOD) as one,
+        world(one.base_url, keys=Rotated({"KEY": KEY})) as made,
+    ):
+        assert await made.read() == ("c0", EXPECTED)
+        assert [f"Bearer {KEY}", "Bearer sk-new"] == [h["authorization"] for h in one.headers]
+
+
+async def test_missing_key_is_a_failure_of_the_channel() -> None:
+    """Without its key a channel is not asked."""
+    async with serving(GOOD) as one, world(one.base_url, keys=EnvKeys({})) as made:
+        with pytest.raises(UpstreamUnavailableError):
+            await made.read()
+        assert one.bodies == []
+
+
+async def test_request_on_the_wire() -> None:
+    """The vendor sees our headers and the model's own name, and usage is asked for."""
+    async with serving(GOOD) as one, world(one.base_url) as made:
+        await made.read()
+
+    headers = one.headers[0]
+    assert one.paths == ["/v1/chat/completions"]
+    assert (headers["accept-encoding"], headers["accept"]) == ("identity", "text/event-stream")
+    assert headers["user-agent"].startswith("tollgate/")
+    assert one.bodies == [
+        {
+            "messages": [],
+            "model": "u",
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+    ]
+
+
+async def test_failed_attempt_is_logged_without_words_or_keys(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One line a failed attempt: channel, status and time; not what the vendor said."""
+    caplog.set_level(logging.DEBUG, logger="tollgate.upstream")
+    async with pair(error(401, f"wrong key {KEY}")) as (made, _, _two):
+        await made.read()
+
+    (record,) = [r for r in caplog.records if r.name == "tollgate.upstream"]
+    fields = vars(record)
+    assert (fields["channel"], fields["status"], fields["reason"]) == ("c0", 401, "credentials")
+    assert KEY not in str(fields)

@@ -1,0 +1,267 @@
+"""Vendors' errors of all shapes, judged and cleaned."""
+
+import json
+
+import pytest
+from tollgate.errors import UpstreamRefusedError
+from tollgate.upstream.error_bodies import clean, parse_error_body
+from tollgate.upstream.failures import ChannelFailedError
+from tollgate.upstream.refusals import error_in_event, judge_error, judge_event
+from tollgate.upstream.sse import SseParser
+
+from tests.recordings import Recording, find_recordings, load_recordings, parametrize
+
+ERRORS = [recording for recording in load_recordings() if recording.status >= 400]
+# Case: what it is judged to be. A reason, or the refusal's (message, type, param, code).
+EXPECTED: dict[str, str | tuple[str, str, str | None, str | None]] = {
+    "034": (
+        "Unsupported parameter: 'logprobs' is not supported with this model.",
+        "invalid_request_error",
+        "logprobs",
+        "unsupported_parameter",
+    ),
+    "035": ("invalid model ID", "invalid_request_error", None, None),
+    "036": "credentials",
+    "037": "credentials",
+    "038": "credentials",
+    "039": "not_found",
+    "040": "not_found",
+    "041": "credentials",
+    "047": (
+        "Error while downloading file. Upstream status code: 404.",
+        "invalid_request_error",
+        "url",
+        "invalid_value",
+    ),
+    "048": (
+        "The model 'bad model' does not exist.",
+        "image_generation_user_error",
+        "model",
+        "invalid_value",
+    ),
+    "056": "not_found",
+    "057": "credentials",
+    "058": "rate_limit",
+    "063": (
+        "The supported API model names are deepseek-v4-pro or deepseek-v4-flash, but you passed "
+        "bad model.",
+        "invalid_request_error",
+        None,
+        "invalid_request_error",
+    ),
+    "064": "credentials",
+    "072": (
+        "This model does not support response format `json_schema`. See supported models at "
+        "https://console.groq.com/docs/structured-outputs#supported-models",
+        "invalid_request_error",
+        "response_format",
+        None,
+    ),
+    "073": "not_found",
+    "081": "not_found",
+    "082": "credentials",
+    "083": (
+        "tools.list[Tool].0.type: Input should be 'function'; tools.list[Tool].0.function: Field "
+        "required; tools.list[str].0: Input should be a valid string",
+        "invalid_request_error",
+        "tools.list[Tool].0.type",
+        None,
+    ),
+    "084": "unavailable",
+    "094": "rate_limit",
+    "095": "credentials",
+    "100": "credentials",
+    "108": "not_found",
+    "116": "credentials",
+    "117": (
+        "model features structured outputs not support",
+        "invalid_request_error",
+        None,
+        "INVALID_REQUEST_BODY",
+    ),
+    "118": "credentials",
+    "119": "unavailable",
+    "120": "unavailable",
+    "124": "not_found",
+    "128": "credentials",
+    "129": "not_found",
+    "138": "not_found",
+    "144": (
+        "Validation: `response_format.json_schema.name` cannot be empty",
+        "Bad Request",
+        None,
+        "400",
+    ),
+    "145": (
+        "This model does not support logprobs > 1 due to advanced speculative decoding.",
+        "Bad Request",
+        None,
+        "400",
+    ),
+    "161": "unavailable",
+}
+
+
+def describe(
+    verdict: ChannelFailedError | UpstreamRefusedError | None,
+) -> str | tuple[str, str, str | None, str | None] | None:
+    if isinstance(verdict, UpstreamRefusedError):
+        return str(verdict), verdict.error_type, verdict.param, verdict.code
+    return verdict.reason if verdict else None
+
+
+@parametrize(ERRORS)
+def test_recorded_errors(recording: Recording) -> None:
+    """Every recorded error body is judged as it should be, and refusals keep their words."""
+    verdict = judge_error(recording.status, parse_error_body(recording.body))
+
+    assert EXPECTED[recording.name[:3]] == describe(verdict)
+
+
+@parametrize([r for r in find_recordings(is_stream=True) if r.name[:3] in {"089", "137"}])
+def test_recorded_streams_that_begin_with_an_error(recording: Recording) -> None:
+    """An error as the first event is the caller's where it says that the request is wrong."""
+    (event,) = SseParser().feed(recording.body)
+    verdict = judge_event(event.event, json.loads(event.data))
+
+    assert isinstance(verdict, UpstreamRefusedError)
+    assert verdict.status == 400
+
+
+@parametrize(
+    [r for r in find_recordings(is_stream=True) if r.name[:3] in {"013", "070", "088", "164"}]
+)
+def test_recorded_streams_that_fail_on_the_way(recording: Recording) -> None:
+    """Exactly one event of each is an error, and its words are kept."""
+    parser = SseParser()
+    events = [*parser.feed(recording.body), *parser.end()]
+    parsed = [(e.event, json.loads(e.data)) for e in events if e.data != "[DONE]"]
+    errors = [error for event, raw in parsed if (error := error_in_event(event, raw))]
+
+    words = {
+        "013": "Could not finish the message",
+        "070": "Tool call validation failed",
+        "088": "Token limit reached",
+        "164": "failed to decode",
+    }
+    assert len(errors) == 1
+    assert str(errors[0]).startswith(words[recording.name[:3]])
+
+
+@parametrize(
+    [r for r in find_recordings(is_stream=True) if r.name[:3] not in {"013", "070", "088", "164"}]
+)
+def test_good_streams_have_no_error(recording: Recording) -> None:
+    """No chunk of a stream that worked is taken for an error."""
+    parser = SseParser()
+    events = [*parser.feed(recording.body), *parser.end()]
+    parsed = [(e.event, json.loads(e.data)) for e in events if e.data != "[DONE]"]
+    errors = [event for event, raw in parsed if error_in_event(event, raw)]
+
+    assert len(errors) == (recording.name[:3] in {"089", "137"})
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "expected"),
+    [
+        (400, {"message": "Your credit balance is too low"}, "credentials"),
+        (400, {"code": "billing_hard_limit_reached"}, "credentials"),
+        (400, {"code": "invalid_api_key"}, "credentials"),
+        (429, {"type": "insufficient_quota"}, "credentials"),
+        (503, {"message": "x", "type": "invalid_request_error"}, "unavailable"),
+        (307, {}, "unavailable"),
+        (404, {"message": "no file", "param": "file"}, ("no file", None)),
+        (400, {"message": "flagged", "code": "content_filter"}, ("flagged", "content_filter")),
+        (413, {}, ("The upstream provider refused the request (status 413).", None)),
+    ],
+)
+def test_judge_error(status: int, error: dict[str, object], expected: object) -> None:
+    """Type and code weigh more than a 4xx; a status without words has a sentence of ours."""
+    verdict = judge_error(status, parse_error_body(json.dumps({"error": error}).encode()))
+    words = describe(verdict)
+
+    assert expected == ((words[0], words[3]) if isinstance(words, tuple) else words)
+
+
+def test_sentence_that_may_quote_the_caller_rests_no_channel() -> None:
+    """A caller who writes "invalid api key" into a field cannot send a channel to rest."""
+    body = parse_error_body(b'{"error": {"message": "bad value: invalid api key"}}')
+    verdict = judge_error(400, body)
+
+    assert isinstance(verdict, ChannelFailedError)
+    assert not verdict.is_resting
+
+
+@pytest.mark.parametrize(
+    ("event", "raw", "expected"),
+    [
+        ("message", {"choices": [], "error": None}, None),
+        ("message", {"choices": []}, None),
+        ("message", {"error": "overloaded"}, "unavailable"),
+        ("message", {"error": {"message": "x", "code": 429}}, "rate_limit"),
+        ("message", {"error": {"message": "x", "type": "rate_limit_error"}}, "rate_limit"),
+        ("message", {"error": {"message": "x", "code": 401}}, "credentials"),
+        ("error", {"message": "x"}, "unavailable"),
+    ],
+)
+def test_judge_event(event: str, raw: dict[str, object], expected: str | None) -> None:
+    """An error in an event is judged by the status that it names, else by its words."""
+    assert expected == describe(judge_event(event, raw))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "You exceeded your current quota", "code": "insufficient_quota"},
+        {"message": "Incorrect API key provided: sk-1"},
+        {"message": "org limit", "code": 429},
+    ],
+)
+def test_operators_troubles_in_mid_stream_are_not_told(error: dict[str, object]) -> None:
+    """What is about the operator is told as a stream that broke off."""
+    told = error_in_event("message", {"error": error})
+
+    assert str(told) == "The upstream provider broke off its answer."
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("key sk-proj-abcdEFGH1234ijkl is bad", "key [redacted] is bad"),
+        ("Your api key: ****iKey is bad", "Your api key: [redacted] is bad"),
+        ("got sk-ab***yz.", "got [redacted]"),
+        ("in organization org-A1b2C3d4E5f6 on", "in organization [redacted] on"),
+        ("see https://me:pw@host.example/x now", "see [redacted] now"),
+        ("see https://host.example/x now", "see https://host.example/x now"),
+        ("Authorization: Bearer abcdef123456", "Authorization: [redacted]"),
+        ("AIzaSyA-0123456789abcdefghijk", "[redacted]"),
+        ("sub 01234567-89ab-cdef-0123-456789abcdef", "sub [redacted]"),
+        ("user-defined key-value pairs", "user-defined key-value pairs"),
+        ("two\n\x1b[31m lines", "two [31m lines"),
+        ("the secret hunter2 itself", "the secret [redacted] itself"),
+    ],
+)
+def test_clean(text: str, expected: str) -> None:
+    """Keys, accounts and credentials go; ordinary words and addresses stay."""
+    assert expected == clean(text, secrets=["hunter2"])
+
+
+def test_clean_is_bounded() -> None:
+    """However long the vendor's words are, the caller's are not."""
+    assert len(clean("word " * 100_000)) == 1000
+    assert clean("", secrets=[""]) == ""
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"\xff", b"null", b'{"error": 5}'])
+def test_bodies_without_words(body: bytes) -> None:
+    """A body that says nothing is refused in words of ours."""
+    verdict = judge_error(422, parse_error_body(body))
+
+    assert str(verdict) == "The upstream provider refused the request (status 422)."
+
+
+def test_error_in_a_list() -> None:
+    """Gemini wraps its error object in an array."""
+    body = b'[{"error": {"code": 400, "message": "Bad schema", "status": "INVALID_ARGUMENT"}}]\n'
+
+    assert parse_error_body(body).message == "Bad schema"

@@ -24,7 +24,7 @@ def make_catalog(channels: Mapping[str, Channel]) -> Catalog:
 
 
 def make_timeouts(
-    *, first_byte_s: float = 5.0, between_bytes_s: float = 5.0, total_s: float = 20.0
+    *, first_byte_s: float = 5.0, between_bytes_s: float = 5.0, total_s: float = 60.0
 ) -> Timeouts:
     return Timeouts(
         connect_s=2.0, first_byte_s=first_byte_s, between_bytes_s=between_bytes_s, total_s=total_s

@@ -25,7 +25,7 @@ class ScriptedServer:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     connections: int = 0
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
-    release: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -46,6 +46,7 @@ class ScriptedServer:
         self.paths.append(request.split()[1])
         self.headers.append(headers)
         self.bodies.append(json.loads(await reader.readexactly(int(headers["content-length"]))))
+        self.asked.set()
 
     async def _play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Run the next script, but stop it where the client hangs up."""
@@ -61,7 +62,8 @@ class ScriptedServer:
 
     async def _watch(self, reader: asyncio.StreamReader) -> None:
         """Return once the client has hung up; a next request stays in the reader."""
-        while not reader.at_eof() and reader.exception() is None:
+        # A read would notice too, but it might take the next request's first byte.
+        while not reader.at_eof() and reader.exception() is None:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.005)
         self.hung_up.set()
 

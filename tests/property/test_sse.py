@@ -1,5 +1,7 @@
 """The SSE parser does not care how bytes are cut, nor how long lines are."""
 
+from itertools import pairwise
+
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
@@ -36,6 +38,11 @@ def parse(*pieces: bytes) -> list[ServerEvent]:
     return events + parser.end()
 
 
+def feed_all(parser: SseParser, pieces: list[bytes]) -> None:
+    for piece in pieces:
+        parser.feed(piece)
+
+
 def cut(body: bytes, size: int) -> list[bytes]:
     return [body[start : start + size] for start in range(0, len(body), size)]
 
@@ -48,7 +55,7 @@ def test_any_cut_of_any_stream_gives_the_same_events(
     body = b"".join(fragments)
     places = sorted(data.draw(st.lists(st.integers(0, len(body)))))
     edges = [0, *places, len(body)]
-    pieces = [body[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    pieces = [body[start:end] for start, end in pairwise(edges)]
 
     assert parse(body) == parse(*pieces)
 
@@ -110,8 +117,7 @@ def test_event_beyond_the_limit_is_refused(body: bytes) -> None:
     """The limit holds for one line and for all data lines of an event together."""
     parser = SseParser(event_bytes_max=14)
     with pytest.raises(UpstreamBrokenError):
-        for piece in cut(body, 1):
-            parser.feed(piece)
+        feed_all(parser, cut(body, 1))
 
 
 def test_limit_is_of_one_event_only() -> None:

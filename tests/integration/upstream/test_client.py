@@ -74,7 +74,10 @@ class World:
         )
 
     async def read(self) -> tuple[str, list[str]]:
-        async with await self.upstream.open_stream(self.call()) as events:
+        async with (
+            asyncio.timeout(10),
+            await self.upstream.open_stream(self.call()) as events,
+        ):
             return events.channel, [event.data async for event in events]
 
 
@@ -244,7 +247,10 @@ async def test_unknown_deployment_is_told_by_the_callers_name() -> None:
 async def test_failure_in_mid_stream(ending: str, expected: type[TollgateError]) -> None:
     """What came is delivered; then the failure is raised, and no other channel is asked."""
     timeouts = make_timeouts(between_bytes_s=0.2)
-    async with pair(stream(CHUNK, ending=ending), timeouts=timeouts) as (made, _, two):
+    async with (
+        asyncio.timeout(10),
+        pair(stream(CHUNK, ending=ending), timeouts=timeouts) as (made, _, two),
+    ):
         async with await made.upstream.open_stream(made.call()) as events:
             assert EXPECTED[0] == (await anext(events)).data
             with pytest.raises(expected):
@@ -280,6 +286,7 @@ async def test_total_time_ends_a_stream() -> None:
         await comment_for_ever(writer)
 
     async with (
+        asyncio.timeout(10),
         serving(script) as one,
         world(one.base_url, timeouts=make_timeouts(total_s=0.3)) as made,
         await made.upstream.open_stream(made.call()) as events,
@@ -291,7 +298,8 @@ async def test_total_time_ends_a_stream() -> None:
 
 async def test_budget_cuts_every_wait() -> None:
     """The Lambda's time limits the wait, and a channel is not blamed for it."""
-    async with pair(hang) as (made, one, two):
+    patient = make_timeouts(first_byte_s=60.0, total_s=60.0)
+    async with pair(hang, timeouts=patient) as (made, one, two), asyncio.timeout(10):
         left = iter([0.1, 0.1, 0.1, 0.0, 0.0, 0.0])
         with pytest.raises(UpstreamTimeoutError):
             await made.upstream.open_stream(made.call(budget_s=lambda: next(left)))
@@ -328,6 +336,23 @@ async def test_failed_channel_rests(script: Script, rest_s: int) -> None:
 
         assert channels == ["c1", "c1", "c0"]
         assert len(one.bodies) == 2
+
+
+@pytest.mark.parametrize("script", [error(404), stream(), answer(b"<html>")])
+async def test_fault_that_one_request_may_cause_rests_no_channel(script: Script) -> None:
+    """A missing deployment or an empty answer leaves the channel the first for the next one."""
+    async with pair(script, GOOD) as (made, _, _two):
+        assert [(await made.read())[0] for _ in range(2)] == ["c1", "c0"]
+
+
+async def test_answer_ends_a_rest() -> None:
+    """A resting channel that answers after all is at its place again."""
+    async with (
+        serving(error(500), GOOD) as one,
+        serving(GOOD, error(404), GOOD) as two,
+        world(one.base_url, two.base_url) as made,
+    ):
+        assert [(await made.read())[0] for _ in range(3)] == ["c1", "c0", "c0"]
 
 
 async def test_resting_channels_are_still_tried() -> None:
@@ -390,6 +415,25 @@ async def test_whole_answer() -> None:
     ) == ("c0", "hi")
 
 
+async def test_whole_answer_may_take_longer_than_its_first_byte() -> None:
+    """Once the headers are here, only silence and the total time end a plain answer."""
+
+    async def script(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        for _ in range(13):
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.1)
+        writer.write(COMPLETION)
+        writer.close()
+
+    async with (
+        serving(script) as one,
+        world(one.base_url, timeouts=make_timeouts(first_byte_s=1.0)) as made,
+    ):
+        assert (await made.upstream.complete(made.call(is_stream=False))).channel == "c0"
+
+
 @pytest.mark.parametrize(
     "script",
     [
@@ -440,8 +484,7 @@ async def test_cancelled_call_stops_the_upstream() -> None:
     """A caller that gives up while waiting for the first byte hangs up on the vendor."""
     async with serving(hang, GOOD) as one, world(one.base_url) as made:
         task = asyncio.create_task(made.upstream.open_stream(made.call()))
-        while not one.bodies:
-            await asyncio.sleep(0.005)
+        await one.asked.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -101,6 +101,7 @@ async def test_secret_that_is_none(text: str | None) -> None:
         await Vault(text).keys().key("OPENAI")
 
     assert "sk-broken" not in str(caught.value)
+    assert caught.value.__suppress_context__ or text is None
     assert caught.value.__cause__ is None
 
 

@@ -43,16 +43,20 @@ EXPECTED: dict[str, str | tuple[str, str, str | None, str | None]] = {
     "057": "credentials",
     "058": "rate_limit",
     "063": (
-        "The supported API model names are deepseek-v4-pro or deepseek-v4-flash, but you passed "
-        "bad model.",
+        (
+            "The supported API model names are deepseek-v4-pro or deepseek-v4-flash, but you "
+            "passed bad model."
+        ),
         "invalid_request_error",
         None,
         "invalid_request_error",
     ),
     "064": "credentials",
     "072": (
-        "This model does not support response format `json_schema`. See supported models at "
-        "https://console.groq.com/docs/structured-outputs#supported-models",
+        (
+            "This model does not support response format `json_schema`. See supported models at "
+            "https://console.groq.com/docs/structured-outputs#supported-models"
+        ),
         "invalid_request_error",
         "response_format",
         None,
@@ -61,8 +65,10 @@ EXPECTED: dict[str, str | tuple[str, str, str | None, str | None]] = {
     "081": "not_found",
     "082": "credentials",
     "083": (
-        "tools.list[Tool].0.type: Input should be 'function'; tools.list[Tool].0.function: Field "
-        "required; tools.list[str].0: Input should be a valid string",
+        (
+            "tools.list[Tool].0.type: Input should be 'function'; tools.list[Tool].0.function: "
+            "Field required; tools.list[str].0: Input should be a valid string"
+        ),
         "invalid_request_error",
         "tools.list[Tool].0.type",
         None,

@@ -23,6 +23,7 @@ def parse(body: bytes) -> list[tuple[str, str]]:
         (b"data: a\n", [("message", "a")]),
         (b"data: a", [("message", "a")]),
         (b"\xef\xbb\xbfdata: a\n\n", [("message", "a")]),
+        (b"data: a\n\xef\xbb\xbfdata: b\n\n", [("message", "a")]),
         (b"event: ping\n\ndata: a\n\n", [("message", "a")]),
         (b"data\n\ndata:\n\n", []),
         (b'{"error": {"message": "no SSE"}}', []),

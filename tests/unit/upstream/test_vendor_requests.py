@@ -46,8 +46,10 @@ def azure(version: str | None) -> Channel:
         (azure("v1"), "https://res.example/openai/v1/chat/completions"),
         (
             azure("2024-10-21"),
-            "https://res.example/openai/deployments/my%20deployment%2F1/chat/completions"
-            "?api-version=2024-10-21",
+            (
+                "https://res.example/openai/deployments/my%20deployment%2F1/chat/completions"
+                "?api-version=2024-10-21"
+            ),
         ),
     ],
 )

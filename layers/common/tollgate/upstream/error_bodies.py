@@ -74,7 +74,7 @@ def clean(text: str, *, secrets: Iterable[str] = (), chars_max: int = MESSAGE_CH
     """
     for secret in filter(None, secrets):
         text = text.replace(secret, _REDACTED)
-    line = _SECRETS.sub(_REDACTED, _CONTROL.sub(" ", text[: 4 * chars_max])).strip()
+    line = _SECRETS.sub(_REDACTED, _CONTROL.sub(" ", text[: 2 * chars_max])).strip()
     return line if len(line) <= chars_max else f"{line[: chars_max - 1]}…"
 
 

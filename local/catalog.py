@@ -1,0 +1,80 @@
+"""The catalog of `make run`: the demo's models, and the default ones through the demo upstream.
+
+Channels whose key is in the environment stay real: `OPENAI_API_KEY=… make run` answers the OpenAI
+models from api.openai.com.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from tollgate.core.catalog_toml import parse_catalog
+
+DEMO_MODELS = (
+    "demo-echo",
+    "demo-story",
+    "demo-tools",
+    "demo-think",
+    "demo-error-400",
+    "demo-error-401",
+    "demo-error-429",
+    "demo-error-500",
+    "demo-hang",
+    "demo-stall",
+    "demo-break",
+    "demo-error-midstream",
+    "demo-no-done",
+    "demo-crlf",
+    "demo-usage-none",
+    "demo-usage-every-chunk",
+    "demo-usage-in-finish",
+    "demo-usage-wrong",
+)
+_DEMO_MODEL = """
+[models."{name}"]
+owned_by = "demo"
+created = 1792540800
+context_tokens_max = 128000
+output_tokens_max = 4096
+image_tokens = {{ scheme = "tile", base = 85, tile = 170 }}
+price = {{ input = 250, cached_input = 125, output = 1000, audio_output = 8000 }}
+channels = [{{ channel = "demo", model = "{name}" }}]
+"""
+_DEMO_CHANNEL = """
+# --- the demo upstream of `make run`
+
+[channels.demo]
+base_url = "{url}"
+timeouts = {{ connect_s = 2, first_byte_s = {first_byte_s}, between_bytes_s = {first_byte_s} }}
+"""
+
+
+def make_local_catalog(
+    default: str, demo_url: str, environment: Mapping[str, str], *, patience_s: float = 10.0
+) -> str:
+    """Return the merged catalog as TOML.
+
+    `default`: the packaged catalog's text; `demo_url`: ends in `/v1`; `patience_s`: how long the
+    demo's hanging models are waited for.
+    """
+    text = default
+    for channel in parse_catalog(default).channels.values():
+        if channel.key_name is None or not environment.get(channel.key_name):
+            text = _redirect(text, channel.name)
+    text += _DEMO_CHANNEL.format(url=demo_url, first_byte_s=patience_s)
+    text += "".join(_DEMO_MODEL.format(name=name) for name in DEMO_MODELS)
+    parse_catalog(text)
+    return text
+
+
+def _redirect(text: str, channel: str) -> str:
+    """Let the models of one channel be answered by the demo."""
+    return re.sub(
+        rf'^channels = \["{re.escape(channel)}"\]$', 'channels = ["demo"]', text, flags=re.MULTILINE
+    )
+
+
+def write_local_catalog(file: Path, text: str) -> None:
+    """Write the catalog where the functions read it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)

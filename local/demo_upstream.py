@@ -35,7 +35,7 @@ from local.demo_answers import (
 )
 
 DEFAULT_CHUNKS_PER_S = 50.0
-_BREAK_AFTER_CHUNKS = 5
+_BREAK_AFTER_CHUNKS = 2
 _SILENCE_S = 3600.0
 _SOUND = "AAAA" * 32  # 96 bytes of silence
 _ERRORS = {

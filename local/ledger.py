@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,10 +25,8 @@ def prepare_account(
     create_table(client, table)
     accounts = DynamoAccounts(client, table)
     now = datetime.now(UTC)
-    try:
+    with suppress(LedgerConflictError):  # kept from an earlier run
         accounts.create_account(account_id, now)
-    except LedgerConflictError:
-        pass  # kept from an earlier run
     accounts.grant(account_id, "first", FIRST_GRANT, at=now, note="make run")
     key = _read_key(key_file) or _create_key(accounts, account_id, key_file, now)
     return key, accounts.find_account(account_id)

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
+from tollgate.core.units import format_points
+from tollgate.ledger.model import Account
 
 from local import dynamodb
 from local.catalog import make_local_catalog, write_local_catalog
@@ -28,8 +30,6 @@ from local.gateway import Gateway
 from local.ledger import prepare_account, write_private
 from local.sandbox import ROOT, Launch, Pool, SandboxError
 from local.template import Api, load_template, read_api
-from tollgate.core.units import format_points
-from tollgate.ledger.model import Account
 
 TABLE = "tollgate"
 ACCOUNT = "demo"
@@ -190,7 +190,7 @@ class _Server(uvicorn.Server):
     """A uvicorn that leaves signals to us: there are two of them in this process."""
 
     @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def,override]  # noqa: ANN202
+    def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN202
         """Capture nothing."""
         yield
 
@@ -229,7 +229,8 @@ Try it:
 
 curl -N {base_url}/chat/completions -H "Authorization: Bearer {key}" \\
   -H "Content-Type: application/json" \\
-  -d '{{"model": "gpt-4o-mini", "stream": true, "messages": [{{"role": "user", "content": "Tell me a story"}}]}}'
+  -d '{{"model": "gpt-4o-mini", "stream": true,
+       "messages": [{{"role": "user", "content": "Tell me a story"}}]}}'
 
 or, with `pip install openai`:
 

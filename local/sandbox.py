@@ -143,7 +143,7 @@ class Sandbox:
             invocation.put(Kind.LOST)
 
     async def wait_until_idle(self, deadline_s: float) -> bool:
-        """Return whether the runtime asks for the next event in time: it may work on for a while."""
+        """Return whether the runtime asks for the next event in time; it may work on till then."""
         return await self._is_ready_within(max(0.0, deadline_s - time.time()))
 
     def _kill(self) -> None:

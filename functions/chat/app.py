@@ -11,12 +11,12 @@ from fastapi import Depends, Request, Response
 from mangum import Mangum
 from tollgate.metering.chat import Metering
 from tollgate.metering.orders import read_order
+from tollgate.provider_keys import make_key_source
 from tollgate.settings import Settings
 from tollgate.upstream.client import Upstream, new_http_client
 from tollgate.web.app import create_app
 from tollgate.web.requests import find_budget_s, read_json
 from tollgate.web.responses import MeteredResponse
-from tollgate.web.secrets import make_key_source
 from tollgate.web.services import Services, make_services
 
 settings = Settings.read()

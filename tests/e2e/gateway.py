@@ -29,12 +29,18 @@ class Money:
 
     gateway: "Gateway"
     before: dict[str, Any]
+    known: frozenset[str]
     after: dict[str, Any] = field(default_factory=dict)
 
     @property
     def lost(self) -> int:
         """What the balance went down by."""
         return int(self.before["balance"] - self.after["balance"])
+
+    def new_records(self) -> list[Record]:
+        """Return the records that were written while it was watched."""
+        records = self.gateway.records()
+        return [record for request_id, record in records.items() if request_id not in self.known]
 
     def record(self, completion_id: str) -> Record:
         """Return the usage record of an answer's id."""
@@ -51,7 +57,8 @@ class Gateway:
     dynamodb_url: str
     table: str
 
-    def _table(self) -> Any:
+    @contextmanager
+    def _open_table(self) -> Iterator[Any]:
         dynamodb = boto3.resource(
             "dynamodb",
             endpoint_url=self.dynamodb_url,
@@ -59,12 +66,16 @@ class Gateway:
             aws_access_key_id="local",
             aws_secret_access_key="local",
         )
-        return dynamodb.Table(self.table)
+        try:
+            yield dynamodb.Table(self.table)
+        finally:
+            dynamodb.meta.client.close()
 
     def read_account(self) -> dict[str, Any]:
         """Return the account item as it stands."""
         key = {"pk": f"ACCOUNT#{self.account}", "sk": "ACCOUNT"}
-        item: dict[str, Any] = self._table().get_item(Key=key, ConsistentRead=True)["Item"]
+        with self._open_table() as table:
+            item: dict[str, Any] = table.get_item(Key=key, ConsistentRead=True)["Item"]
         return item
 
     def records(self) -> dict[str, Record]:
@@ -85,20 +96,21 @@ class Gateway:
         return self.records()[request_id]
 
     def _query(self, pk: str) -> Iterator[dict[str, Any]]:
-        table, start = self._table(), {}
-        while True:
-            page = table.query(
-                KeyConditionExpression=Key("pk").eq(pk), ConsistentRead=True, **start
-            )
-            yield from page["Items"]
-            if "LastEvaluatedKey" not in page:
-                return
-            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+        start: dict[str, Any] = {}
+        with self._open_table() as table:
+            while True:
+                page = table.query(
+                    KeyConditionExpression=Key("pk").eq(pk), ConsistentRead=True, **start
+                )
+                yield from page["Items"]
+                if "LastEvaluatedKey" not in page:
+                    return
+                start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     @contextmanager
     def watch(self) -> Iterator[Money]:
         """Watch the account over some calls; at the end nothing is held and its sums agree."""
-        money = Money(self, self.read_account())
+        money = Money(self, self.read_account(), frozenset(self.records()))
         yield money
         money.after = self.wait_until_settled()
 

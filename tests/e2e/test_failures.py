@@ -5,6 +5,7 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -82,13 +83,20 @@ def test_wrong_key(gateway: Gateway, key: str) -> None:
     assert key not in caught.value.response.text
 
 
-def post(gateway: Gateway, body: bytes, **headers: str) -> tuple[int, dict[str, Any]]:
-    """Return status and JSON body of a raw POST."""
+def post(
+    gateway: Gateway,
+    body: bytes,
+    *,
+    path: str = "/chat/completions",
+    method: str = "POST",
+    authorization: str | None = None,
+) -> tuple[int, dict[str, Any]]:
+    """Return status and JSON body of a raw request."""
+    if authorization is None:
+        authorization = f"Bearer {gateway.api_key}"
+    headers = {"authorization": authorization, "content-type": "application/json"}
     request = urllib.request.Request(  # noqa: S310 - loopback
-        f"{gateway.base_url}/chat/completions",
-        body,
-        {"authorization": f"Bearer {gateway.api_key}", "content-type": "application/json"}
-        | headers,
+        f"{gateway.base_url}{path}", body, headers, method=method
     )
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - loopback
@@ -163,20 +171,17 @@ def test_what_was_sent_of_a_broken_stream_is_charged(
     with gateway.watch() as money, pytest.raises(APIError):
         chunks.extend(chat(client, model, stream=True))  # type: ignore[arg-type]
 
-    assert 0 < money.lost
+    assert money.lost > 0
 
 
 def test_broken_stream_shows_its_charge_in_the_record(gateway: Gateway, client: OpenAI) -> None:
     """The record of a broken stream says so, and its quota is what the account lost."""
-    chunks = []
-    with gateway.watch() as money, pytest.raises(APIError):
-        for chunk in client.chat.completions.create(
-            model="demo-break", messages=MESSAGES, stream=True
-        ):
-            chunks.append(chunk)  # noqa: PERF402 - the error must not lose them
+    chunks: list[Any] = []
+    with gateway.watch() as money, suppress(APIError):
+        chunks.extend(chat(client, "demo-break", stream=True))  # type: ignore[arg-type]
 
-    record = money.record(chunks[0].id)
-    assert (record.quota, record.outcome) == (money.lost, "broken")
+    [record] = [entry for entry in money.new_records() if entry.outcome == "broken"]
+    assert record.quota == money.lost > 0
 
 
 def test_hung_upstream_times_out(gateway: Gateway, client: OpenAI) -> None:
@@ -269,28 +274,25 @@ def test_stopped_ledger(ledgerless_gateway: Gateway) -> None:
     )
 
 
-def test_unknown_route_and_wrong_method(gateway: Gateway) -> None:
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/chat/completions", 405), ("POST", "/nothing", 404)]
+)
+def test_unknown_route_and_wrong_method(
+    gateway: Gateway, method: str, path: str, status: int
+) -> None:
     """What does not exist is 404, what is not allowed 405, both in OpenAI's form."""
-    found = {}
-    for method, path in (("GET", "/chat/completions"), ("POST", "/nothing")):
-        request = urllib.request.Request(f"{gateway.base_url}{path}", b"", method=method)  # noqa: S310
-        with pytest.raises(urllib.error.HTTPError) as caught, caught.value:
-            urllib.request.urlopen(request, timeout=30)  # noqa: S310
-        found[path] = (caught.value.code, json.loads(caught.value.read())["error"]["type"])
+    found = post(gateway, b"", path=path, method=method)
 
-    assert found == {
-        "/chat/completions": (405, "invalid_request_error"),
-        "/nothing": (404, "invalid_request_error"),
-    }
+    assert (found[0], found[1]["error"]["type"]) == (status, "invalid_request_error")
 
 
 def test_no_log_has_a_key_or_a_prompt(
     gateway: Gateway, client: OpenAI, gateway_logs: Callable[[], str]
 ) -> None:
     """After all kinds of requests the logs have neither key nor prompt nor answer."""
-    secret = "xylophone-zeppelin-quagmire"
-    for model in ("demo-echo", "demo-error-400", "demo-break"):
-        with pytest.raises(APIError) if model != "demo-echo" else gateway.watch():
+    secret = "xylophone-zeppelin quagmire-and-a-half of words"
+    for model in ("demo-echo", "demo-error-400", "demo-break", "demo-stall"):
+        with suppress(APIError):
             list(
                 client.chat.completions.create(
                     model=model, messages=[{"role": "user", "content": secret}], stream=True
@@ -300,6 +302,6 @@ def test_no_log_has_a_key_or_a_prompt(
 
     logs = gateway_logs()
     assert "charged" in logs
-    assert secret not in logs
+    assert "zeppelin" not in logs
     assert gateway.api_key not in logs
     assert not re.search(r"sk-tg-[A-Za-z0-9]{20}", logs)

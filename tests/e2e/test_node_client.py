@@ -15,10 +15,10 @@ SCRIPT = Path(__file__).parent / "node" / "client.mjs"
 
 
 @pytest.fixture(scope="module")
-def seen(gateway: Gateway) -> dict[str, Any]:
+def seen(running_gateway: Gateway) -> dict[str, Any]:
     """What the client saw, by scenario."""
     run = subprocess.run(
-        ["node", str(SCRIPT), gateway.base_url, gateway.api_key],
+        ["node", str(SCRIPT), running_gateway.base_url, running_gateway.api_key],
         capture_output=True,
         text=True,
         timeout=120,

@@ -5,6 +5,7 @@ import json
 import struct
 import time
 import zlib
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -62,7 +63,7 @@ def test_plain_answer_says_what_the_account_lost(gateway: Gateway, client: OpenA
 
 
 def test_plain_stream_has_usage_and_quota_on_every_chunk(gateway: Gateway, client: OpenAI) -> None:
-    """A plain name: running figures on each chunk, exact ones on the finish chunk, no empty chunk."""
+    """A plain name: running figures on each chunk, exact ones on the finish, no empty chunk."""
     with gateway.watch() as money:
         chunks = stream(client, model="demo-echo", messages=MESSAGES)
 
@@ -85,7 +86,7 @@ def test_plain_stream_has_usage_and_quota_on_every_chunk(gateway: Gateway, clien
 def test_include_usage_stream_has_openais_usage_and_our_quota(
     gateway: Gateway, client: OpenAI
 ) -> None:
-    """A plain name that asks for usage: null until a last chunk without choices; quota throughout."""
+    """A plain name that asks for usage: null until a last chunk without choices; and quota."""
     with gateway.watch() as money:
         chunks = stream(
             client, model="demo-echo", messages=MESSAGES, stream_options={"include_usage": True}
@@ -275,7 +276,7 @@ def test_first_chunk_arrives_while_the_upstream_is_sending(client: OpenAI) -> No
         )
     ]
 
-    gaps = [later - earlier for earlier, later in zip(arrivals, arrivals[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(arrivals)]
     assert arrivals[0] < arrivals[-1] / 2
     assert sum(gap > 0.001 for gap in gaps) > len(gaps) / 2
 

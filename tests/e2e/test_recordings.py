@@ -31,7 +31,7 @@ def read_stream(client: OpenAI, model: str) -> tuple[list[dict[str, Any]], APIEr
     chunks: list[dict[str, Any]] = []
     try:
         for chunk in client.chat.completions.create(model=model, messages=MESSAGES, stream=True):
-            chunks.append(chunk.to_dict(exclude_unset=True, warnings=False))
+            chunks.append(chunk.to_dict(exclude_unset=True, warnings=False))  # noqa: PERF401
     except APIError as error:
         return chunks, error
     return chunks, None

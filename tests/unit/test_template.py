@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 import pytest
+from tollgate.web.envelope import ALLOWED_HEADERS, ALLOWED_METHODS
 
 from tests.cloudformation import ROOT, load_template
-from tollgate.web.envelope import ALLOWED_HEADERS, ALLOWED_METHODS
 
 RESOURCES: dict[str, Any] = load_template()["Resources"]
 FUNCTIONS = {

@@ -16,10 +16,13 @@ type OutputLimitField = Literal["max_tokens", "max_completion_tokens"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """Seconds that the gateway waits for one channel."""
+    """Seconds that the gateway waits for one channel.
+
+    API Gateway cuts a line after 300 silent seconds, so no first byte is waited for longer.
+    """
 
     connect_s: float = 5.0
-    first_byte_s: float = 120.0
+    first_byte_s: float = 290.0
     between_bytes_s: float = 120.0
     total_s: float = 840.0
 

@@ -1,0 +1,175 @@
+"""Running gateways, as `make run` starts them, each in a home of its own."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tollgate.core.keys import key_sha256, make_key
+from tollgate.core.units import Micropoints
+from tollgate.ledger.accounts import DynamoAccounts
+from tollgate.ledger.connection import connect
+from tollgate.ledger.model import Key
+
+from local.dynamodb import install
+from local.processes import stop
+from tests.e2e.gateway import Gateway
+from tests.fakes.replay_upstream import make_replay_app, serve_in_thread
+from tests.recordings import Recording, load_recordings
+
+ROOT = Path(__file__).parent.parent.parent
+STARTED_WITHIN_S = 300.0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep these tests in one worker: its gateways are started once."""
+    for item in items:
+        if "e2e" in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group("e2e"))
+
+
+@contextmanager
+def run_gateway(home: Path, *arguments: str, **environment: str) -> Iterator[Gateway]:
+    """Start `python -m local.run` and yield what its gateway.json says."""
+    with (home / "console.log").open("wb") as console:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "local.run", "--port", "0", "--home", str(home), *arguments],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'layers' / 'common'}"} | environment,
+            stdout=console,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield _wait_for(process, home)
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            stop(process)
+            raise
+
+
+def _wait_for(process: subprocess.Popen[bytes], home: Path) -> Gateway:
+    described = home / "gateway.json"
+    deadline = time.monotonic() + STARTED_WITHIN_S
+    while not described.is_file():
+        said = (home / "console.log").read_text()
+        assert process.poll() is None, said
+        assert time.monotonic() < deadline, said
+        time.sleep(0.05)
+    fields = json.loads(described.read_text())
+    del fields["pid"]
+    return Gateway(**fields)
+
+
+def link_database(home: Path) -> Path:
+    """Let a new home use the jars of the project's own, which `make run` would fetch."""
+    lib = install(ROOT / ".local")
+    (home / "dynamodb").mkdir(parents=True)
+    (home / "dynamodb" / "lib").symlink_to(lib)
+    return home
+
+
+def open_account(gateway: Gateway, name: str, balance: int) -> Gateway:
+    """Return the same gateway with another account's key."""
+    client = connect(region="us-east-1", endpoint_url=gateway.dynamodb_url)
+    accounts, now = DynamoAccounts(client, gateway.table), datetime.now(UTC)
+    key = make_key(secrets.choice)
+    accounts.create_account(name, now)
+    if balance:
+        accounts.grant(name, "test", Micropoints(balance), at=now, note="test")
+    record = Key(
+        account_id=name, key_id=f"key_{name}", label="test", status="active", created_at=now
+    )
+    accounts.create_key(record, key_sha256(key))
+    return replace(gateway, api_key=key, account=name)
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return link_database(tmp_path_factory.mktemp("gateway"))
+
+
+@pytest.fixture(scope="session")
+def running_gateway(home: Path) -> Iterator[Gateway]:
+    with run_gateway(home, TOLLGATE_DEMO_PATIENCE_S="2") as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def gateway(running_gateway: Gateway) -> Gateway:
+    """The gateway with its demo account, nothing held."""
+    running_gateway.wait_until_settled()
+    return running_gateway
+
+
+@pytest.fixture
+def gateway_logs(home: Path) -> Callable[[], str]:
+    """Read what the functions have logged, and the console from where the key has been shown."""
+
+    def read() -> str:
+        console = (home / "console.log").read_text().partition("balances are kept.")[2]
+        return (home / "functions.log").read_text() + console
+
+    return read
+
+
+@pytest.fixture
+def poor_gateway(running_gateway: Gateway) -> Gateway:
+    """An account without a point."""
+    return open_account(running_gateway, f"poor-{secrets.token_hex(4)}", 0)
+
+
+@pytest.fixture
+def modest_gateway(running_gateway: Gateway) -> Gateway:
+    """An account with a tenth of a point: about a hundred tokens of the demo's output."""
+    return open_account(running_gateway, f"modest-{secrets.token_hex(4)}", 100_000)
+
+
+@pytest.fixture
+def ledgerless_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway whose database has been killed."""
+    home = link_database(tmp_path_factory.mktemp("ledgerless"))
+    with run_gateway(home) as gateway:
+        subprocess.run(["pkill", "-KILL", "-f", str(home / "dynamodb" / "data")], check=True)
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def replay_url() -> Iterator[str]:
+    """An upstream that answers with the recordings."""
+    with serve_in_thread(make_replay_app(load_recordings())) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def replay_gateway(tmp_path_factory: pytest.TempPathFactory, replay_url: str) -> Iterator[Gateway]:
+    """A gateway with a model for each recording."""
+    home = link_database(tmp_path_factory.mktemp("replay"))
+    catalog = home / "replay.toml"
+    catalog.write_text("".join(_describe(entry, replay_url) for entry in load_recordings()))
+    with run_gateway(home, "--catalog", str(catalog)) as gateway:
+        yield gateway
+
+
+def _describe(recording: Recording, url: str) -> str:
+    return f"""
+[channels."{recording.name}"]
+base_url = "{url}/{recording.name}"
+
+[models."{recording.name}"]
+context_tokens_max = 128000
+output_tokens_max = 16384
+price = {{ input = 250, cached_input = 125, output = 1000 }}
+channels = ["{recording.name}"]
+"""

@@ -1,0 +1,95 @@
+"""One run of the command: the table that it works on, and how it says what it found."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+from rich.console import Console
+from rich.table import Table
+from tollgate.core.units import Micropoints, format_points
+from tollgate.ledger.accounts import DynamoAccounts
+from tollgate.ledger.connection import connect
+from tollgate.ledger.store import DynamoLedger
+
+type Row = Mapping[str, object]
+_PIPE_COLUMNS = 250
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Where the ledger is, and whether a person or a script reads the answer."""
+
+    table: str
+    endpoint_url: str | None
+    region: str | None
+    is_json: bool
+
+    def accounts(self) -> DynamoAccounts:
+        """Return the operator's side of the ledger."""
+        return DynamoAccounts(self._connect(), self.table)
+
+    def ledger(self) -> DynamoLedger:
+        """Return the requests' side of the ledger."""
+        return DynamoLedger(self._connect(), self.table)
+
+    def _connect(self) -> Any:
+        region = self.region or boto3.Session().region_name or "us-east-1"
+        url = self.endpoint_url
+        is_local = url is not None and urlsplit(url).hostname in _LOOPBACK
+        if url and not is_local:
+            os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = url
+        return connect(region=region, endpoint_url=url if is_local else None, read_timeout_s=10.0)
+
+    def show(self, rows: Sequence[Row], *, title: str, is_single: bool = False) -> None:
+        """Print rows: a table for people, JSON for scripts (one object if `is_single`)."""
+        if self.is_json:
+            print(json.dumps(rows[0] if is_single else list(rows), indent=2, default=_number))
+            return
+        if not rows:
+            print(f"No {title}.")
+            return
+        _print_table(rows)
+
+    def say(self, words: str, row: Row) -> None:
+        """Print one sentence for people, or the facts behind it as JSON."""
+        print(json.dumps(row, indent=2, default=_number) if self.is_json else words)
+
+
+class Points:
+    """An amount that is text for people and a number for scripts."""
+
+    def __init__(self, amount: Micropoints) -> None:
+        self.amount = amount
+
+    def __str__(self) -> str:
+        return format_points(self.amount)
+
+
+def _number(value: object) -> object:
+    """Return what JSON has no form for: points as the number that they are written as."""
+    if isinstance(value, Points):
+        text = str(value)
+        return float(text) if "." in text else int(text)
+    return str(value)
+
+
+def _print_table(rows: Sequence[Row]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, value in rows[0].items():
+        is_number = isinstance(value, int | Points) and not isinstance(value, bool)
+        table.add_column(
+            name.replace("_", " "),
+            justify="right" if is_number else "left",
+            overflow="fold",
+            no_wrap=name in ("account", "key_id", "request_id", "time"),
+        )
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    is_piped = not sys.stdout.isatty()
+    Console(width=_PIPE_COLUMNS if is_piped else None, highlight=False).print(table)

@@ -1,12 +1,10 @@
 """One run of the command: the table that it works on, and how it says what it found."""
 
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import boto3
 from rich.console import Console
@@ -18,7 +16,6 @@ from tollgate.ledger.store import DynamoLedger
 
 type Row = Mapping[str, object]
 _PIPE_COLUMNS = 250
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +37,7 @@ class Session:
 
     def _connect(self) -> Any:
         region = self.region or boto3.Session().region_name or "us-east-1"
-        url = self.endpoint_url
-        is_local = url is not None and urlsplit(url).hostname in _LOOPBACK
-        if url and not is_local:
-            os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = url
-        return connect(region=region, endpoint_url=url if is_local else None, read_timeout_s=10.0)
+        return connect(region=region, endpoint_url=self.endpoint_url, read_timeout_s=10.0)
 
     def show(self, rows: Sequence[Row], *, title: str, is_single: bool = False) -> None:
         """Print rows: a table for people, JSON for scripts (one object if `is_single`)."""

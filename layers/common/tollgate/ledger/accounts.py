@@ -3,6 +3,8 @@
 Nothing here is on a request's path; the `tollgate` command and `make run` use it.
 """
 
+import random
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,13 +13,14 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from tollgate.core.units import Micropoints
-from tollgate.errors import LedgerConflictError
+from tollgate.errors import LedgerConflictError, LedgerUnavailableError
 from tollgate.ledger import items
 from tollgate.ledger.connection import reaching_the_ledger
 from tollgate.ledger.items import Item
 from tollgate.ledger.model import Account, Key, KeyStatus, Status, UsageRecord
 
 _INDEX_PK = "ACCOUNTS"
+_TRANSACT_ATTEMPTS_MAX = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,11 +215,22 @@ class DynamoAccounts:
         return {"Put": put}
 
     def _transact(self, *writes: Item, conflict: str) -> None:
-        try:
-            with reaching_the_ledger():
-                self._client.transact_write_items(TransactItems=list(writes))
-        except ClientError as error:
-            raise LedgerConflictError(conflict) from error
+        """Write all or nothing; wait for requests that are writing to the same account.
+
+        Raises: LedgerConflictError: a condition failed.
+        """
+        for attempt in range(_TRANSACT_ATTEMPTS_MAX):
+            try:
+                with reaching_the_ledger():
+                    self._client.transact_write_items(TransactItems=list(writes))
+            except ClientError as error:
+                reasons = error.response.get("CancellationReasons", [])
+                if any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
+                    raise LedgerConflictError(conflict) from error
+                time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter
+            else:
+                return
+        raise LedgerUnavailableError
 
     def _set_status(self, key: Item, status: str, missing: str) -> None:
         try:

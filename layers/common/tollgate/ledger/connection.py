@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -10,8 +11,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tollgate.errors import LedgerUnavailableError
 
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
 # Answers about the item, not about the database: the verbs read them.
-_CONDITION_CODES = ("ConditionalCheckFailedException", "TransactionCanceledException")
+_ANSWER_CODES = (
+    "ConditionalCheckFailedException",
+    "TransactionCanceledException",
+    "TransactionConflictException",
+)
 
 
 def connect(
@@ -24,11 +31,12 @@ def connect(
 ) -> Any:
     """Return a low-level client that fails within `attempts_max` x (connect + read) seconds.
 
-    A hung database then costs a request 6 to 9 seconds and an honest 503, not its whole time. With
-    `endpoint_url` (a local DynamoDB) any credentials do, so none are asked for.
+    A hung database then costs a request 6 to 9 seconds and an honest 503, not its whole time. A
+    database on this machine takes any credentials, so none are asked for.
     """
+    is_local = endpoint_url is not None and urlsplit(endpoint_url).hostname in _LOOPBACK
     credentials = (
-        {"aws_access_key_id": "local", "aws_secret_access_key": "local"} if endpoint_url else {}
+        {"aws_access_key_id": "local", "aws_secret_access_key": "local"} if is_local else {}
     )
     return boto3.client(
         "dynamodb",
@@ -48,12 +56,13 @@ def connect(
 def reaching_the_ledger() -> Iterator[None]:
     """Turn every failure to get an answer into LedgerUnavailableError.
 
-    A refused condition is an answer and passes through as botocore's ClientError.
+    A refused condition, or a conflict with a transaction, is an answer and passes through as
+    botocore's ClientError.
     """
     try:
         yield
     except ClientError as error:
-        if error.response["Error"]["Code"] in _CONDITION_CODES:
+        if error.response["Error"]["Code"] in _ANSWER_CODES:
             raise
         raise LedgerUnavailableError from error
     except BotoCoreError as error:

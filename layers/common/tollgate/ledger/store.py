@@ -31,8 +31,9 @@ __all__ = ["DynamoLedger", "connect"]
 _RESERVE_ATTEMPTS_MAX = 10
 _SETTLE_ATTEMPTS_MAX = 3
 _JOURNAL_ATTEMPTS_MAX = 12
-_JOURNAL_BACKOFF_S = 0.02
-_JOURNAL_BACKOFF_S_MAX = 0.5
+_CONFLICT_ATTEMPTS_MAX = 8
+_BACKOFF_S = 0.02
+_BACKOFF_S_MAX = 0.5
 _CONFLICTS = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 
 
@@ -200,8 +201,7 @@ class DynamoLedger:
                 return
             if not reasons & _CONFLICTS:
                 break
-            ceiling_s = min(_JOURNAL_BACKOFF_S * 2**attempt, _JOURNAL_BACKOFF_S_MAX)
-            self._sleep(random.uniform(0, ceiling_s))  # noqa: S311 - jitter
+            self._back_off(attempt)
         raise LedgerUnavailableError
 
     def _try_journal(self, record: UsageRecord) -> set[str] | None:
@@ -245,22 +245,35 @@ class DynamoLedger:
         names: dict[str, str],
         values: Item | None,
     ) -> Item | None:
-        """Write to the account item; return None, or the item as it was if the condition failed."""
+        """Write to the account item; return None, or the item as it was if the condition failed.
+
+        Only a grant is a transaction on this item; a write that meets one is tried again.
+        """
         arguments = {} if values is None else {"ExpressionAttributeValues": values}
-        try:
-            with reaching_the_ledger():
-                self._client.update_item(
-                    TableName=self._table,
-                    Key=items.account_key(account_id),
-                    UpdateExpression=update,
-                    ConditionExpression=condition,
-                    ExpressionAttributeNames=names,
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                    **arguments,
-                )
-        except ClientError as error:
-            return dict(error.response.get("Item", {}))
-        return None
+        for attempt in range(_CONFLICT_ATTEMPTS_MAX):
+            try:
+                with reaching_the_ledger():
+                    self._client.update_item(
+                        TableName=self._table,
+                        Key=items.account_key(account_id),
+                        UpdateExpression=update,
+                        ConditionExpression=condition,
+                        ExpressionAttributeNames=names,
+                        ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                        **arguments,
+                    )
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "TransactionConflictException":
+                    return dict(error.response.get("Item", {}))
+            else:
+                return None
+            self._back_off(attempt)
+        raise LedgerUnavailableError
+
+    def _back_off(self, attempt: int) -> None:
+        """Wait a random while, longer each time."""
+        ceiling_s = min(_BACKOFF_S * 2**attempt, _BACKOFF_S_MAX)
+        self._sleep(random.uniform(0, ceiling_s))  # noqa: S311 - jitter
 
 
 def _hold(reservation: Reservation, amount: Micropoints) -> Hold:

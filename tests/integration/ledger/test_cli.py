@@ -1,0 +1,172 @@
+"""The `tollgate` command as an operator or a script runs it, on DynamoDB Local."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tollgate.core.keys import is_well_formed, key_sha256
+from tollgate.core.units import Micropoints
+from tollgate.ledger.accounts import DynamoAccounts
+from tollgate.ledger.store import DynamoLedger
+
+from local.sandbox import ROOT
+from tests.contracts.test_ledger import ask, record, reservation
+
+type Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(dynamodb_url: str, table: str) -> Run:
+    """Run the command with the test's table; `TOLLGATE_*` of this machine do not count."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("TOLLGATE_")}
+    clean["PYTHONPATH"] = f"{ROOT}:{ROOT / 'layers' / 'common'}"
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        start = [sys.executable, "-c", "from admin.cli import main; main()"]
+        chosen = ["--table", table, "--endpoint-url", dynamodb_url]
+        return subprocess.run(
+            [*start, *chosen, *arguments], env=clean, capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+def read(result: subprocess.CompletedProcess[str]) -> Any:
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_account_from_creation_to_suspension(run: Run) -> None:
+    """An account is created with points, shown, listed, topped up once per id, suspended."""
+    created = read(run("--json", "account", "create", "alice", "--grant", "12.5"))
+    read(run("--json", "account", "create", "bob"))
+    granted = [read(run("--json", "grant", "alice", "0.000001", "--id", "g")) for _ in range(2)]
+    read(run("--json", "account", "suspend", "bob"))
+    shown = read(run("--json", "account", "show", "alice"))
+    listed = read(run("--json", "account", "list"))
+
+    assert created["balance"] == 12.5
+    assert [one["is_new"] for one in granted] == [True, False]
+    assert (shown["balance"], shown["granted"]) == (12.500001, 12.500001)
+    assert [(one["account"], one["status"]) for one in listed] == [
+        ("alice", "active"),
+        ("bob", "suspended"),
+    ]
+
+
+def test_key_is_shown_once_and_kept_as_its_digest(
+    run: Run, dynamodb_client: Any, table: str
+) -> None:
+    """The key is in the answer to its creation and nowhere in the table."""
+    run("account", "create", "alice")
+    options = ("--label", "laptop", "--model", "gpt-4o", "--budget", "3", "--expires", "2027-01-01")
+
+    made = read(run("--json", "key", "create", "alice", *options))
+    listed = read(run("--json", "key", "list", "alice"))
+
+    stored = json.dumps(dynamodb_client.scan(TableName=table)["Items"])
+    found = DynamoLedger(dynamodb_client, table).find_key(key_sha256(made["key"]))
+    assert is_well_formed(made["key"])
+    assert made["key"] not in stored
+    assert "key" not in listed[0]
+    assert found is not None
+    assert (found.label, found.models, found.budget) == ("laptop", frozenset({"gpt-4o"}), 3_000_000)
+    assert listed[0]["expires"] == "2027-01-01"
+
+
+def test_key_is_disabled_and_enabled(run: Run) -> None:
+    """The status that functions read follows the command."""
+    run("account", "create", "alice")
+    key_id = read(run("--json", "key", "create", "alice"))["key_id"]
+
+    statuses = []
+    for command in ("disable", "enable"):
+        read(run("--json", "key", command, "alice", key_id))
+        statuses += [one["status"] for one in read(run("--json", "key", "list", "alice"))]
+
+    assert statuses == ["disabled", "active"]
+
+
+def test_usage_lists_records_and_days(run: Run, dynamodb_client: Any, table: str) -> None:
+    """Records come newest first and limited; days have their sums."""
+    run("account", "create", "a", "--grant", "5")
+    ledger = DynamoLedger(dynamodb_client, table)
+    for number in range(3):
+        hold = ledger.reserve(reservation(ask(100), f"r-{number}"))
+        ledger.journal(record(hold, number))
+        ledger.settle(hold, Micropoints(number))
+    span = ("--from", "2026-11-01", "--to", "2026-11-23")
+
+    records = read(run("--json", "usage", "a", *span, "--limit", "2"))
+    days = read(run("--json", "usage", "a", *span, "--days"))
+    outside = read(run("--json", "usage", "a", "--from", "2026-11-01", "--to", "2026-11-22"))
+
+    assert [one["request_id"] for one in records] == ["r-2", "r-1"]
+    assert [(one["day"], one["requests"], one["quota"]) for one in days] == [
+        ("2026-11-23", 3, 0.000003)
+    ]
+    assert outside == []
+    assert DynamoAccounts(dynamodb_client, table).find_account("a").spent == 3
+
+
+def test_tables_keep_ids_whole(run: Run) -> None:
+    """What a person copies from a table into the next command is not cut off, even in a pipe."""
+    name = "a" * 64
+    run("account", "create", name)
+    key_id = read(run("--json", "key", "create", name, "--label", "x" * 60))["key_id"]
+
+    assert name in run("account", "list").stdout
+    assert key_id in run("key", "list", name).stdout
+
+
+def test_catalog_is_checked_before_it_is_pushed(run: Run, tmp_path: Any) -> None:
+    """A catalog with a mistake is refused by the key's name, and the pushed one stays."""
+    good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
+    good.write_text("points_per_usd = 100\n")
+    bad.write_text("[channels.x]\nbase_url = 5\n")
+
+    pushed = read(run("--json", "catalog", "push", str(good)))
+    refused = run("catalog", "push", str(bad))
+    shown = read(run("--json", "catalog", "show"))
+
+    assert refused.returncode == 1
+    assert "channels.x.base_url" in refused.stderr
+    assert shown["version"] == pushed["version"]
+    assert shown["text"] == good.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("account", "show", "nobody"), 1, "there is no account 'nobody'"),
+        (("key", "create", "nobody"), 1, "there is no account 'nobody'"),
+        (("grant", "nobody", "5"), 1, "there is no account 'nobody'"),
+        (("grant", "nobody", "0.0000001"), 2, "at most 6 decimals"),
+        (("grant", "nobody", "-5"), 2, ""),
+        (("grant", "nobody", "nan"), 2, "points"),
+        (("account", "create", "Not An Id"), 2, "a-z"),
+        (("usage", "a", "--from", "yesterday"), 2, "date"),
+    ],
+)
+def test_mistakes_are_one_clear_message(
+    run: Run, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    """Refused is 1 and a wrong command line 2; no traceback either way."""
+    result = run(*arguments)
+
+    assert code == result.returncode
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_unreachable_database_is_one_line(run: Run) -> None:
+    """A wrong address is said in a line, not in a page of stack."""
+    result = run("--endpoint-url", "http://127.0.0.1:9", "account", "list")
+
+    assert result.returncode == 1
+    assert "unavailable" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,161 @@
+"""A Runtime API that keeps the raw bytes of what a runtime posts, and answers as it is told."""
+
+import json
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from queue import Queue
+from typing import Any
+
+INVOCATION_ID = "invocation-1"
+
+
+@dataclass(slots=True, kw_only=True)
+class Posted:
+    """One POST: its head, its body's raw framing as read, and when each read came."""
+
+    path: str
+    headers: dict[str, str]
+    raw: bytes = b""
+    is_complete: bool = False
+
+    @property
+    def chunks(self) -> list[bytes]:
+        """Return the chunks of the body; fails on any framing that is not HTTP/1.1's."""
+        found, rest = [], self.raw
+        while True:
+            size_line, _, rest = rest.partition(b"\r\n")
+            size = int(size_line, 16)
+            if size == 0:
+                return found
+            found.append(rest[:size])
+            assert rest[size : size + 2] == b"\r\n"
+            rest = rest[size + 2 :]
+
+    @property
+    def trailers(self) -> dict[str, str]:
+        """Return what follows the last chunk."""
+        _, _, tail = self.raw.rpartition(b"\r\n0\r\n")
+        assert tail.endswith(b"\r\n")
+        lines = tail.decode().strip().splitlines()
+        return {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+
+
+@dataclass(slots=True)
+class FakeRuntimeApi:
+    """Serves events in order; `log` has what happened: next, response, error, done."""
+
+    events: Queue[dict[str, Any] | None] = field(default_factory=Queue)
+    posts: list[Posted] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+    verdicts: list[int] = field(default_factory=list)
+    has_invocation_id: bool = True
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    _listener: socket.socket | None = None
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def start(self) -> str:
+        """Listen on a free port; return host:port."""
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        thread = threading.Thread(target=self._accept, args=(self._listener,))
+        thread.start()
+        self._threads.append(thread)
+        return f"127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def stop(self) -> None:
+        """Stop listening; whoever waits for an event is let go."""
+        assert self._listener is not None
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for _ in range(8):
+            self.events.put(None)
+        for thread in self._threads:
+            thread.join(10)
+
+    def note(self, what: str) -> None:
+        """Add to the log and wake who waits for it."""
+        with self.changed:
+            self.log.append(what)
+            self.changed.notify_all()
+
+    def wait_for(self, is_there: Any, seconds: float = 30.0) -> None:
+        """Wait until `is_there()`; fail with the log if it does not come."""
+        with self.changed:
+            assert self.changed.wait_for(is_there, seconds), self.log
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            thread = threading.Thread(target=self._serve, args=(connection,))
+            thread.start()
+            self._threads.append(thread)
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rwb") as stream:
+            while self._serve_one(stream):
+                pass
+
+    def _serve_one(self, stream: Any) -> bool:
+        try:
+            method, path, _ = stream.readline().decode().split()
+        except (ValueError, OSError):
+            return False
+        headers = {}
+        while line := stream.readline().decode().strip():
+            name, _, value = line.partition(":")
+            headers[name.lower()] = value.strip()
+        if method == "GET" and path.endswith("/invocation/next"):
+            return self._next(stream)
+        return self._take_post(stream, Posted(path=path, headers=headers))
+
+    def _next(self, stream: Any) -> bool:
+        self.note("next")
+        event = self.events.get()
+        if event is None:
+            return False
+        body = json.dumps(event).encode()
+        head = [
+            "HTTP/1.1 200 OK",
+            "Lambda-Runtime-Aws-Request-Id: request-1",
+            f"Lambda-Runtime-Deadline-Ms: {int(time.time() * 1000) + 60_000}",
+            "Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:x:1:function:f",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+        ]
+        if self.has_invocation_id:
+            head.append(f"Lambda-Runtime-Invocation-Id: {INVOCATION_ID}")
+        stream.write("\r\n".join([*head, "", ""]).encode() + body)
+        stream.flush()
+        return True
+
+    def _take_post(self, stream: Any, posted: Posted) -> bool:
+        self.posts.append(posted)
+        self.note("post")
+        if posted.headers.get("transfer-encoding") == "chunked":
+            self._read_chunks(stream, posted)
+        else:
+            posted.raw = stream.read(int(posted.headers.get("content-length", 0)))
+        posted.is_complete = True
+        self.note("complete")
+        status = self.verdicts.pop(0) if self.verdicts else 202
+        head = f"HTTP/1.1 {status} X\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"
+        stream.write(head.encode() + b"{}")
+        stream.flush()
+        return False
+
+    def _read_chunks(self, stream: Any, posted: Posted) -> None:
+        while True:
+            size_line = stream.readline()
+            posted.raw += size_line
+            size = int(size_line, 16)
+            if size == 0:
+                break
+            posted.raw += stream.read(size + 2)
+            self.note("chunk")
+        while (line := stream.readline()) != b"\r\n":
+            posted.raw += line
+        posted.raw += b"\r\n"

@@ -11,6 +11,7 @@ bytes, at rates that real ones do not reach (docs/catalog.md#counting).
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ from tollgate.core.units import Tokens
 WINDOW_CHARACTERS = 8192
 TEXT_CHARACTERS_MAX = 4_000_000
 _CUT_TRIES_MAX = 16
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _MESSAGE_TOKENS = 3
 _NAME_TOKENS = 1
 _REPLY_TOKENS = 3
@@ -61,7 +63,7 @@ def _without_surrogates(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return _SURROGATE.sub("\ufffd", text)
     return text
 
 

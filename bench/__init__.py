@@ -1,0 +1,1 @@
+"""Figures, each a ratio against a baseline measured in the same run. `make bench` prints all."""

@@ -1,0 +1,10 @@
+"""Run every benchmark: `make bench`."""
+
+import platform
+
+from bench import count_tokens, relay
+
+if __name__ == "__main__":
+    print(f"CPython {platform.python_version()}, {platform.machine()}, {platform.system()}")
+    relay.main()
+    count_tokens.main()

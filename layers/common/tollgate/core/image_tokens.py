@@ -1,7 +1,8 @@
 """How many tokens an image counts, by the model family's formula and the size in the data URL.
 
-Nothing is decoded but the first kilobytes of the header. Source of the formulas: OpenAI, "Images
-and vision", calculating costs (tiles of 512 px after two resizes; patches of 32 px).
+Nothing is decoded but the first kilobytes of the header. An imaging library would decode more, and
+is 10 MB of layer. Source of the formulas: OpenAI, "Images and vision", "Model sizing behavior" and
+"Calculating costs": tiles of 512 px after two resizes; patches of 32 px within a budget.
 """
 
 import base64
@@ -17,6 +18,7 @@ _SHORT_SIDE = 768
 _TILE = 512
 _PATCH = 32
 _TILES_MAX = 8  # a long side of 2048 beside a short one of 768
+_PATCH_BUDGETS = {"low": 256, "high": 2500}  # low: the image in 512 px
 _JPEG_SIZES = frozenset(
     {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 )
@@ -31,8 +33,15 @@ def count_image(rule: ImageTokens, url: object, detail: object) -> int:
     size = read_size(url) if isinstance(url, str) else None
     if rule.scheme == "tile":
         return rule.base + rule.tile * (_TILES_MAX if size is None else count_tiles(*size))
-    patches = rule.patches_max if size is None else count_patches(*size)
-    return math.ceil(min(patches, rule.patches_max) * rule.multiplier_percent / 100)
+    budget = _patch_budget(rule, detail)
+    patches = budget if size is None else min(budget, count_patches(*size))
+    return -(-patches * rule.multiplier_percent // 100)
+
+
+def _patch_budget(rule: ImageTokens, detail: object) -> int:
+    """Return the most patches at this detail; what is not said, "auto", is the model's most."""
+    wanted = _PATCH_BUDGETS.get(detail) if isinstance(detail, str) else None
+    return min(rule.patches_max, wanted or rule.patches_max)
 
 
 def count_tiles(width: int, height: int) -> int:

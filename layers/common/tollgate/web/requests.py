@@ -32,13 +32,12 @@ async def read_json(request: Request, bytes_max: int) -> dict[str, object]:
 
 
 def find_request_id(scope: Mapping[str, object]) -> str:
-    """Return API Gateway's id of this request, or a new one outside of it.
+    """Return Lambda's id of this invocation, or a new one outside of Lambda.
 
-    Lambda may run one invocation twice; with the gateway's id both are the same request.
+    Lambda may run one invocation twice; both are the same request then. API Gateway's own id will
+    not do: `sam local start-api` gives every request the same.
     """
-    event = scope.get("aws.event")
-    context = event.get("requestContext") if isinstance(event, Mapping) else None
-    found = context.get("requestId") if isinstance(context, Mapping) else None
+    found = getattr(scope.get("aws.context"), "aws_request_id", None)
     return found if isinstance(found, str) and found else str(uuid.uuid4())
 
 

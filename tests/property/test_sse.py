@@ -93,7 +93,7 @@ class CountingBytes(bytes):
 
     looks = 0
 
-    def splitlines(self, keepends: bool = False) -> list[bytes]:  # noqa: FBT001, FBT002
+    def splitlines(self, keepends: bool = False) -> list[bytes]:  # noqa: FBT002
         CountingBytes.looks += len(self)
         return super().splitlines(keepends)
 

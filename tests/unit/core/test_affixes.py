@@ -26,7 +26,7 @@ def test_the_longest_known_name_wins(
     name: str,
     base: str,
     is_web: bool,
-    is_official: bool,  # noqa: FBT001
+    is_official: bool,
 ) -> None:
     """The whole name, else without the suffix, else without the prefix, else without both."""
     expected = ModelName(base=base, is_web=is_web, is_official=is_official)

@@ -1,6 +1,7 @@
 """The catalog's reader: what each key becomes, and which key each complaint names."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -196,8 +197,20 @@ def test_free_is_said_aloud() -> None:
 
 @pytest.mark.parametrize(
     "amount",
-    ["-1", "-0.000001", "nan", "inf", "1e10", "0.0000001", "1.0000000000000000000000000000000001"]
-    + ["true", '"1"', "[1]", "1e-999999", "2026-01-01"],
+    [
+        "-1",
+        "-0.000001",
+        "nan",
+        "inf",
+        "1e10",
+        "0.0000001",
+        "1.0000000000000000000000000000000001",
+        "1e-999999",
+        "true",
+        '"1"',
+        "[1]",
+        "2026-01-01",
+    ],
 )
 @pytest.mark.parametrize("kind", ["input", "cached_input", "request", "search"])
 def test_unfit_amounts(kind: str, amount: str) -> None:
@@ -450,7 +463,7 @@ def test_packaged_catalog() -> None:
 def test_packaged_prices_have_a_source() -> None:
     """Above each price stands a comment with its source and date."""
     lines = PACKAGED.read_text().splitlines()
-    sources = [above for above, line in zip(lines, lines[1:], strict=False) if "price =" in line]
+    sources = [above for above, line in pairwise(lines) if "price =" in line]
 
     assert len(sources) == len(parse_catalog(PACKAGED.read_text()).models)
     assert [line for line in sources if not line.startswith("# ") or ", 2026-" not in line] == []

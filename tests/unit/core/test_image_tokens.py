@@ -5,7 +5,7 @@ import struct
 
 import pytest
 from tollgate.core.catalog import ImageTokens
-from tollgate.core.image_tokens import count_image, read_size
+from tollgate.core.image_tokens import count_image, count_tiles, read_size
 
 TILE = ImageTokens(scheme="tile", base=85, tile=170)
 PATCH = ImageTokens(scheme="patch", patches_max=1536, multiplier_percent=162)
@@ -94,6 +94,58 @@ def test_tiles(image: object, detail: object, tokens: int) -> None:
 def test_patches(image: str, tokens: int) -> None:
     """32 px squares, capped, times the family's multiplier, rounded up."""
     assert tokens == count_image(PATCH, image, "high")
+
+
+@pytest.mark.parametrize(
+    ("image", "detail", "tokens"),
+    [
+        ("https://example.com/x.png", "low", 308),  # 512 px are 256 patches
+        ("https://example.com/x.png", "high", 3000),
+        ("https://example.com/x.png", "original", 12_000),
+        ("https://example.com/x.png", None, 12_000),
+        ("https://example.com/x.png", ["low"], 12_000),
+        (png(64, 64), "low", 5),
+        (png(1024, 1024), "high", 1229),  # as measured by others on gpt-5.5
+        (png(1920, 1080), "auto", 2448),  # as measured by others on gpt-5.5
+        (png(3840, 2160), "auto", 9792),  # as measured by others on gpt-5.5
+        (png(3840, 2160), "high", 3000),
+        (png(10_000, 10_000), "original", 12_000),
+    ],
+)
+def test_patches_by_detail(image: str, detail: object, tokens: int) -> None:
+    """Each level of detail has its budget; what is not said counts as the largest."""
+    rule = ImageTokens(scheme="patch", patches_max=10_000, multiplier_percent=120)
+
+    assert tokens == count_image(rule, image, detail)
+
+
+@pytest.mark.parametrize(
+    ("size", "tiles"),
+    [
+        ((1, 1), 1),
+        ((512, 512), 1),
+        ((513, 512), 2),
+        ((768, 2048), 8),
+        ((100_000, 1), 4),
+        ((2**32 - 1, 2**32 - 1), 4),
+        ((1, 2**32 - 1), 4),
+    ],
+)
+def test_no_size_has_more_than_eight_tiles(size: tuple[int, int], tiles: int) -> None:
+    """After both resizes the image is within 2048 by 768."""
+    assert count_tiles(*size) == tiles
+
+
+def test_only_the_head_of_an_image_is_decoded() -> None:
+    """A frame behind the first 128 KiB of base64 is not looked for, and the rest may be broken."""
+    assert read_size(png(10, 20) + "A" * 200_000 + "!!!!") == (10, 20)
+    assert read_size(jpeg(10, 20, before=65_533)[:60_000]) is None
+
+
+@pytest.mark.parametrize("marker", ["wAA", "/9j//////////w==", "/9j/4AAA/9j/4AAA"])
+def test_jpeg_that_leads_nowhere_has_no_size(marker: str) -> None:
+    """Segments of no length, fill bytes to the end and missing frames end the walk."""
+    assert read_size(f"data:image/jpeg;base64,{marker}") is None
 
 
 def test_flat() -> None:

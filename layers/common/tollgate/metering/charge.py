@@ -8,7 +8,7 @@ and tries again for as long as the Lambda lives, since the sweep that heals a cr
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 
@@ -17,19 +17,24 @@ from tollgate.errors import LedgerUnavailableError, TollgateError
 from tollgate.ledger.model import Hold, Ledger, Reservation, UsageRecord
 
 _log = logging.getLogger("tollgate.ledger")
-_RETRY_DELAYS_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+RETRY_DELAYS_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 class Charge:
     """The hold of one request and what becomes of it. Every method may be called again."""
 
     def __init__(
-        self, ledger: Ledger, reservation: Reservation, budget_s: Callable[[], float]
+        self,
+        ledger: Ledger,
+        reservation: Reservation,
+        budget_s: Callable[[], float],
+        delays_s: Sequence[float] = RETRY_DELAYS_S,
     ) -> None:
-        """`budget_s`: seconds until the Lambda must be done."""
+        """`budget_s`: seconds until the Lambda must be done; `delays_s`: between tries."""
         self._ledger = ledger
         self._reservation = reservation
         self._budget_s = budget_s
+        self._delays_s = delays_s
         self._hold: Hold | None = None
         self._reserving: asyncio.Task[Hold] | None = None
         self._record: UsageRecord | None = None
@@ -112,7 +117,7 @@ class Charge:
         self, verb: str, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs
     ) -> bool:
         """Call the ledger until it answers or time is up; return whether it did."""
-        for delay_s in (*_RETRY_DELAYS_S, None):
+        for delay_s in (*self._delays_s, None):
             try:
                 await asyncio.to_thread(call, *args, **kwargs)
             except LedgerUnavailableError:

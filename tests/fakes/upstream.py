@@ -1,0 +1,53 @@
+"""An upstream that answers from a script, for tests of what is done with the answer."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tollgate.errors import TollgateError
+from tollgate.upstream.client import ChatCall, Completion
+from tollgate.upstream.sse import ServerEvent
+
+type Step = dict[str, Any] | str | Exception
+
+
+class FakeEventStream:
+    """Yields the script's events: chunks, raw data, or an exception raised at its place."""
+
+    channel = "fake"
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._steps = steps
+        self.is_closed = False
+
+    async def __aiter__(self) -> AsyncIterator[ServerEvent]:
+        for step in self._steps:
+            if isinstance(step, Exception):
+                raise step
+            yield ServerEvent(data=step if isinstance(step, str) else json.dumps(step))
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+
+@dataclass(slots=True)
+class FakeUpstream:
+    """Answers every call with `steps` (a stream) or `body` (a whole answer), or `error`."""
+
+    steps: Sequence[Step] = ()
+    body: dict[str, Any] = field(default_factory=dict)
+    error: TollgateError | None = None
+    calls: list[ChatCall] = field(default_factory=list)
+
+    async def complete(self, call: ChatCall) -> Completion:
+        self.calls.append(call)
+        if self.error is not None:
+            raise self.error
+        return Completion(channel="fake", body=self.body)
+
+    async def open_stream(self, call: ChatCall) -> Any:
+        self.calls.append(call)
+        if self.error is not None:
+            raise self.error
+        return FakeEventStream(self.steps)

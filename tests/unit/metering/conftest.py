@@ -1,0 +1,54 @@
+"""A catalog, a key and an account for the use case's tests."""
+
+from datetime import UTC, datetime
+
+import pytest
+from tollgate.core.catalog import Catalog
+from tollgate.core.catalog_toml import parse_catalog
+from tollgate.core.units import Micropoints
+from tollgate.ledger.model import Account, Key
+
+from tests.fakes.ledger import FakeLedger
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+@pytest.fixture
+def catalog() -> Catalog:
+    """One model at 1 micropoint an input token and 4 an output token, and its odd relations."""
+    return parse_catalog("""
+        [channels.fake]
+        base_url = "http://fake"
+        [models.m]
+        context_tokens_max = 2000
+        output_tokens_max = 1000
+        price = { input = 1, output = 4 }
+        service_tiers = { flex = 50 }
+        channels = ["fake"]
+        [models.unpriced]
+        context_tokens_max = 10
+        output_tokens_max = 10
+        channels = ["fake"]
+    """)
+
+
+@pytest.fixture
+def key() -> Key:
+    return Key(account_id="a", key_id="k", label="", status="active", created_at=NOW)
+
+
+@pytest.fixture
+def ledger() -> FakeLedger:
+    """An account with a million micropoints."""
+    ledger = FakeLedger()
+    amount = Micropoints(1_000_000)
+    ledger.accounts["a"] = Account(
+        account_id="a",
+        status="active",
+        created_at=NOW,
+        balance=amount,
+        held=Micropoints(0),
+        spent=Micropoints(0),
+        granted=amount,
+    )
+    return ledger

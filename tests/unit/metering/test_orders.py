@@ -1,0 +1,169 @@
+"""A body against catalog and key."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tollgate.core.catalog import Catalog
+from tollgate.errors import (
+    ContextLengthExceededError,
+    InvalidRequestError,
+    ModelNotAllowedError,
+    ModelNotFoundError,
+    WebSearchUnavailableError,
+)
+from tollgate.ledger.model import Key
+from tollgate.metering.orders import ChatOrder, quote_order, read_order
+
+GOOD: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def order(catalog: Catalog, key: Key, **fields: Any) -> ChatOrder:
+    body = {name: value for name, value in {**GOOD, **fields}.items() if value is not ...}
+    return read_order(body, key=key, request_id="r", catalog=catalog)
+
+
+def test_a_plain_order(catalog: Catalog, key: Key) -> None:
+    """Defaults, the id, and a body without our own fields but with all others."""
+    found = order(catalog, key, official=False, temperature=0.5, unknown={"x": 1})
+
+    assert found.completion_id == "chatcmpl-r"
+    assert (found.is_stream, found.has_usage_chunk, found.choices) == (False, False, 1)
+    assert (found.output_tokens_asked, found.tier_percent) == (None, 100)
+    assert found.body == {"messages": GOOD["messages"], "temperature": 0.5, "unknown": {"x": 1}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_official"),
+    [({}, False), ({"model": "m-official"}, True), ({"official": True}, True)],
+)
+def test_official(catalog: Catalog, key: Key, fields: dict[str, Any], *, is_official: bool) -> None:
+    """By suffix or in the body."""
+    assert is_official is order(catalog, key, **fields).name.is_official
+
+
+def test_stream_options(catalog: Catalog, key: Key) -> None:
+    """What decides the caller's view."""
+    found = order(catalog, key, stream=True, stream_options={"include_usage": True}, n=3)
+
+    assert (found.is_stream, found.has_usage_chunk, found.choices) == (True, True, 3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "asked"),
+    [
+        ({"max_tokens": 5}, 5),
+        ({"max_completion_tokens": 7}, 7),
+        ({"max_tokens": 5, "max_completion_tokens": 7}, 5),
+        ({"max_tokens": None}, None),
+    ],
+)
+def test_output_limit(
+    catalog: Catalog, key: Key, fields: dict[str, Any], asked: int | None
+) -> None:
+    """Either field, the smaller of both."""
+    assert asked == order(catalog, key, **fields).output_tokens_asked
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"model": ...}, "model"),
+        ({"model": 5}, "model"),
+        ({"model": ""}, "model"),
+        ({"messages": ...}, "messages"),
+        ({"messages": []}, "messages"),
+        ({"messages": {}}, "messages"),
+        ({"messages": ["x"]}, "messages[0]"),
+        ({"messages": [{"role": "user"}, {"content": "x"}]}, "messages[1]"),
+        ({"stream": "true"}, "stream"),
+        ({"stream": 1}, "stream"),
+        ({"official": "yes"}, "official"),
+        ({"stream_options": []}, "stream_options"),
+        ({"n": 0}, "n"),
+        ({"n": 129}, "n"),
+        ({"n": True}, "n"),
+        ({"n": 1.5}, "n"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": "5"}, "max_tokens"),
+        ({"max_completion_tokens": -1}, "max_completion_tokens"),
+        ({"service_tier": "priority"}, "service_tier"),
+        ({"service_tier": 5}, "service_tier"),
+    ],
+)
+def test_mistakes_name_their_field(
+    catalog: Catalog, key: Key, fields: dict[str, Any], param: str
+) -> None:
+    """What metering reads must be right; the path says where it is not."""
+    with pytest.raises(InvalidRequestError) as caught:
+        order(catalog, key, **fields)
+
+    assert param == caught.value.param
+
+
+@pytest.mark.parametrize(("tier", "percent"), [("auto", 100), ("default", 100), ("flex", 50)])
+def test_service_tiers(catalog: Catalog, key: Key, tier: str, percent: int) -> None:
+    """The plain ones are plain, a priced one has its percentage."""
+    assert percent == order(catalog, key, service_tier=tier).tier_percent
+
+
+@pytest.mark.parametrize("model", ["x", "unpriced", "unpriced-official", "web-x"])
+def test_models_that_are_not_sold(catalog: Catalog, key: Key, model: str) -> None:
+    """Unknown and unpriced are the same to a caller."""
+    with pytest.raises(ModelNotFoundError):
+        order(catalog, key, model=model)
+
+
+def test_web_search_is_not_configured(catalog: Catalog, key: Key) -> None:
+    """The prefix is understood, and there is no provider."""
+    with pytest.raises(WebSearchUnavailableError):
+        order(catalog, key, model="web-m")
+
+
+def test_keys_list_of_models(catalog: Catalog, key: Key) -> None:
+    """A key with a list opens only what is on it, with or without affixes."""
+    assert order(catalog, replace(key, models=frozenset({"m"})), model="m-official")
+    with pytest.raises(ModelNotAllowedError):
+        order(catalog, replace(key, models=frozenset({"other"})))
+
+
+def test_quote_counts_the_prompt_and_bounds_the_output(catalog: Catalog, key: Key) -> None:
+    """8 tokens of prompt; the model's limit, the caller's, or what the context leaves."""
+    free = quote_order(order(catalog, key))
+    asked = quote_order(order(catalog, key, max_tokens=10, n=2))
+    beyond = quote_order(order(catalog, key, max_tokens=5000))
+
+    assert (free.prompt_tokens, free.output_tokens_max) == (8, 1000)
+    assert (asked.output_tokens_max, asked.worst) == (10, 8 + 2 * 40)
+    assert beyond.output_tokens_max == 1000
+
+
+def test_long_prompts_leave_less_or_are_refused(catalog: Catalog, key: Key) -> None:
+    """What the prompt takes of the context the output cannot have."""
+
+    def say(words: int) -> ChatOrder:
+        return order(catalog, key, messages=[{"role": "user", "content": "word " * words}])
+
+    assert quote_order(say(1500)).output_tokens_max < 500
+    with pytest.raises(ContextLengthExceededError):
+        quote_order(say(2500))
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, (False, False)),
+        ({"modalities": ["text", "audio"]}, (False, True)),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]},
+            (True, False),
+        ),
+    ],
+)
+def test_audio_is_noticed(
+    catalog: Catalog, key: Key, fields: dict[str, Any], expected: tuple[bool, bool]
+) -> None:
+    """Sound in or out is held at its own price."""
+    found = quote_order(order(catalog, key, **fields))
+
+    assert expected == (found.has_audio_input, found.has_audio_output)

@@ -1,0 +1,48 @@
+"""Bodies and deadlines."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+from tollgate.errors import InvalidRequestError, RequestTooLargeError
+from tollgate.web.requests import MARGIN_S, find_budget_s, read_json
+
+
+def request(*pieces: bytes) -> Request:
+    left = list(pieces)
+
+    async def receive() -> Any:
+        body = left.pop(0)
+        return {"type": "http.request", "body": body, "more_body": bool(left)}
+
+    return Request({"type": "http", "headers": []}, receive)
+
+
+async def test_body_in_pieces() -> None:
+    """However it comes, it is one object."""
+    assert await read_json(request(b'{"a"', b": 1", b"}"), 100) == {"a": 1}
+
+
+async def test_limit_is_exact() -> None:
+    """As many bytes as allowed, and not one more."""
+    assert await read_json(request(b'{"a":1}'), 7) == {"a": 1}
+    with pytest.raises(RequestTooLargeError):
+        await read_json(request(b'{"a"', b":12}"), 7)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b"{", b"\xff", b'{"a": NaN}', b"[" * 99_999])
+async def test_what_is_no_object(body: bytes) -> None:
+    """One message for all, that does not quote the body."""
+    with pytest.raises(InvalidRequestError, match="could not parse"):
+        await read_json(request(body), 100_000)
+
+
+def test_budget_is_lambdas_time_less_a_margin() -> None:
+    """What the Lambda has left, minus what the end of a stream needs."""
+    context = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000)
+
+    left_s = find_budget_s({"aws.context": context})()
+
+    assert 60 - MARGIN_S - 1 < left_s <= 60 - MARGIN_S
+    assert find_budget_s({})() > 600

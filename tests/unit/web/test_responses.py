@@ -1,0 +1,216 @@
+"""The metered response over ASGI messages."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, cast
+
+import pytest
+from tollgate.errors import InsufficientQuotaError, UpstreamBrokenError
+from tollgate.metering.chat import ChatJob
+from tollgate.web.responses import KEEPALIVE_FRAME, MeteredResponse
+
+
+class FakeJob:
+    """Yields `steps`: frames, exceptions, or events that the test sets."""
+
+    headers = {"x-tollgate-output-limit": "5"}  # noqa: RUF012 - as the job's property
+
+    def __init__(self, *steps: bytes | Exception | asyncio.Event) -> None:
+        self._steps = steps
+        self.closed = 0
+
+    async def completion(self) -> bytes:
+        async for frame in self.frames():
+            return frame
+        raise AssertionError("a step is needed")
+
+    async def frames(self) -> AsyncGenerator[bytes]:
+        for step in self._steps:
+            if isinstance(step, Exception):
+                raise step
+            if isinstance(step, asyncio.Event):
+                await step.wait()
+            else:
+                yield step
+
+    async def close(self) -> None:
+        await asyncio.sleep(0)  # as settling does: it must not be cut short here
+        self.closed += 1
+
+
+class Wire:
+    """Takes the messages; `on_send` may do something at each."""
+
+    def __init__(self, on_send: Callable[["Wire"], None] = lambda _: None) -> None:
+        self.messages: list[Any] = []
+        self._on_send = on_send
+
+    async def __call__(self, message: Any) -> None:
+        self.messages.append(message)
+        self._on_send(self)
+
+    @property
+    def status(self) -> int:
+        starts = [one for one in self.messages if one["type"] == "http.response.start"]
+        assert len(starts) == 1
+        return int(starts[0]["status"])
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {name.decode(): value.decode() for name, value in self.messages[0]["headers"]}
+
+    @property
+    def bodies(self) -> list[bytes]:
+        return [one["body"] for one in self.messages if one["type"] == "http.response.body"]
+
+    @property
+    def is_ended(self) -> bool:
+        return self.messages[-1].get("more_body") is False
+
+
+async def receive() -> Any:
+    raise AssertionError("nothing is received")
+
+
+async def send(job: FakeJob, wire: Wire, *, stream: bool = True, keepalive_s: float = 0) -> Wire:
+    response = MeteredResponse(cast("ChatJob", job), is_stream=stream, keepalive_s=keepalive_s)
+    await response({}, receive, wire)
+    return wire
+
+
+async def test_stream_is_sent_frame_by_frame() -> None:
+    """Status and headers with the first frame, an end after the last, then the close."""
+    job = FakeJob(b"one", b"two")
+
+    wire = await send(job, Wire())
+
+    assert wire.status == 200
+    assert wire.headers == {
+        "content-type": "text/event-stream; charset=utf-8",
+        "cache-control": "no-cache, no-transform",
+        "x-accel-buffering": "no",
+        "x-tollgate-output-limit": "5",
+    }
+    assert wire.bodies == [b"one", b"two", b""]
+    assert [one.get("more_body") for one in wire.messages[1:]] == [True, True, False]
+    assert job.closed == 1
+
+
+async def test_whole_answer() -> None:
+    """One body, as JSON."""
+    job = FakeJob(b"{}")
+
+    wire = await send(job, Wire(), stream=False)
+
+    assert (wire.status, wire.bodies, wire.is_ended) == (200, [b"{}"], True)
+    assert wire.headers["content-type"] == "application/json"
+    assert job.closed == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_error_before_the_first_byte_has_its_status(*, stream: bool) -> None:
+    """A row of the table, with its headers, as JSON."""
+    job = FakeJob(InsufficientQuotaError())
+
+    wire = await send(job, Wire(), stream=stream)
+
+    assert (wire.status, wire.is_ended, job.closed) == (429, True, 1)
+    assert wire.headers["x-should-retry"] == "false"
+    assert json.loads(wire.bodies[0])["error"]["code"] == "insufficient_quota"
+
+
+async def test_error_in_mid_stream_is_the_last_frame() -> None:
+    """An SSE error and the end, without [DONE]."""
+    job = FakeJob(b"one", UpstreamBrokenError())
+
+    wire = await send(job, Wire())
+
+    assert wire.status == 200
+    assert json.loads(wire.bodies[-1].removeprefix(b"data: "))["error"]["code"] == "upstream_error"
+    assert wire.is_ended
+    assert job.closed == 1
+
+
+@pytest.mark.parametrize("steps", [[ValueError("secret")], [b"one", ValueError("secret")]])
+async def test_unforeseen_error_is_told_without_its_words(
+    steps: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The last row of the table, and a log line that names the place only."""
+    job = FakeJob(*steps)
+
+    wire = await send(job, Wire())
+
+    assert b"internal_error" in wire.bodies[-1]
+    assert "secret" not in caplog.text + str(wire.bodies)
+    assert job.closed == 1
+
+
+async def test_silence_is_filled_with_comments() -> None:
+    """Before the first frame, which commits the status, and between frames."""
+    first, second = asyncio.Event(), asyncio.Event()
+
+    def release(wire: Wire) -> None:
+        comments = wire.bodies.count(KEEPALIVE_FRAME)
+        if comments >= 2:
+            first.set()
+        if comments >= 4:
+            second.set()
+
+    job = FakeJob(first, b"one", second, b"two")
+
+    wire = await send(job, Wire(release), keepalive_s=0.01)
+
+    assert wire.status == 200
+    assert wire.bodies.index(b"one") >= 2
+    assert wire.bodies[wire.bodies.index(b"one") + 1] == KEEPALIVE_FRAME
+    assert [body for body in wire.bodies if body != KEEPALIVE_FRAME] == [b"one", b"two", b""]
+
+
+async def test_error_after_a_comment_is_a_frame() -> None:
+    """The status has gone, so the error comes in the stream."""
+    waited = asyncio.Event()
+    job = FakeJob(waited, InsufficientQuotaError())
+
+    wire = await send(job, Wire(lambda _: waited.set()), keepalive_s=0.01)
+
+    assert wire.status == 200
+    assert wire.bodies[-1].startswith(b"data: {")
+
+
+async def test_zero_turns_comments_off() -> None:
+    """Nothing is sent while nothing is there."""
+    waited = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.05, waited.set)
+
+    wire = await send(FakeJob(waited, b"one"), Wire(), keepalive_s=0)
+
+    assert wire.bodies == [b"one", b""]
+
+
+async def test_caller_that_has_gone_is_settled() -> None:
+    """A failing send ends the stream, and the job is closed all the same."""
+
+    def fail(wire: Wire) -> None:
+        if wire.bodies:
+            raise OSError("gone")
+
+    job = FakeJob(b"one", b"two")
+
+    await send(job, Wire(fail))
+
+    assert job.closed == 1
+
+
+async def test_cancelled_request_is_settled() -> None:
+    """The server drops the task: the close runs to its end first."""
+    started, never = asyncio.Event(), asyncio.Event()
+    job = FakeJob(b"one", never)
+    task = asyncio.create_task(send(job, Wire(lambda _: started.set())))
+    await started.wait()
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert job.closed == 1

@@ -1,0 +1,238 @@
+"""The gateway and its sandboxes with a sample function, over a real socket."""
+
+import asyncio
+import base64
+import json
+import os
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from local.gateway import Gateway
+from local.sandbox import LAYER, Launch, Pool
+from local.template import Api, Function, GatewayAnswer, Route
+
+HERE = Path(__file__).parent
+WRAPPER = {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/python/stream-runtime"}
+
+
+def function(name: str, *, handler: str = "handler", timeout_s: float = 20, **env: str) -> Function:
+    return Function(
+        name=name,
+        handler=f"local_function.{handler}",
+        timeout_s=timeout_s,
+        memory_mb=128,
+        environment=env,
+    )
+
+
+FUNCTIONS = {
+    one.name: one
+    for one in (
+        function("Stream", **WRAPPER),
+        function("Brief", timeout_s=1.5, **WRAPPER),
+        function("Plain"),
+        function("Malformed", handler="malformed"),
+    )
+}
+API = Api(
+    stage="api",
+    functions=FUNCTIONS,
+    routes=(
+        Route(path="/s/{rest+}", method="ANY", function="Stream", is_streaming=True, timeout_s=60),
+        Route(path="/t/{rest+}", method="ANY", function="Brief", is_streaming=True, timeout_s=60),
+        Route(
+            path="/b/{rest+}", method="POST", function="Buffered", is_streaming=False, timeout_s=1
+        ),
+        Route(path="/m", method="ANY", function="Malformed", is_streaming=False, timeout_s=5),
+    ),
+    cors={"AllowOrigin": "*", "AllowMethods": "GET", "AllowHeaders": "a"},
+    answers={
+        "MISSING_AUTHENTICATION_TOKEN": GatewayAnswer(
+            status=404,
+            headers={"x-request-id": "context.requestId", "x-fixed": "'1'"},
+            body='{"error":{"message":$context.error.messageString}}',
+        )
+    },
+    binary_types=frozenset({"multipart/form-data"}),
+)
+
+
+class Server(uvicorn.Server):
+    """Serves in the test's own loop."""
+
+    def capture_signals(self) -> Any:
+        import contextlib  # noqa: PLC0415 - for this line
+
+        return contextlib.nullcontext()
+
+
+@pytest.fixture
+async def pools(tmp_path: Path) -> AsyncIterator[dict[str, Pool]]:
+    launch = Launch(environment=dict(os.environ), log=tmp_path / "log", root=HERE, layer=LAYER)
+    launch.log.write_bytes(b"")
+    pools = {name: Pool(one, launch, 2) for name, one in FUNCTIONS.items()}
+    yield pools
+    for pool in pools.values():
+        await pool.stop()
+
+
+@pytest.fixture
+async def client(pools: dict[str, Pool]) -> AsyncIterator[httpx.AsyncClient]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    lines: list[str] = []
+    gateway = Gateway(API, pools, log=lines.append)
+    server = Server(uvicorn.Config(gateway, log_level="critical", lifespan="off"))
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
+        yield client
+    server.should_exit = True
+    await task
+    listener.close()
+
+
+@pytest.mark.parametrize("path", ["/s/x", "/b/x"])
+async def test_event_is_api_gateways(client: httpx.AsyncClient, path: str) -> None:
+    """Path without the stage, parameters, query and headers single and multi, request id."""
+    found = await client.post(f"/api{path}?a=1&a=2&b=", content=b"text", headers={"X-A": "1"})
+
+    event = found.json()["event"]
+    assert event["path"] == path
+    assert event["resource"] == path.replace("x", "{rest+}")
+    assert event["pathParameters"] == {"rest": "x"}
+    assert event["queryStringParameters"] == {"a": "2", "b": ""}
+    assert event["multiValueQueryStringParameters"] == {"a": ["1", "2"], "b": [""]}
+    assert event["headers"]["x-a"] == "1"
+    assert event["requestContext"]["stage"] == "api"
+    assert event["requestContext"]["path"] == f"/api{path}"
+    assert (event["body"], event["isBase64Encoded"]) == ("text", False)
+
+
+async def test_binary_types_are_base64(client: httpx.AsyncClient) -> None:
+    """A multipart body survives whole."""
+    raw = bytes(range(256))
+    found = await client.post(
+        "/s/x", content=raw, headers={"content-type": "multipart/form-data; boundary=x"}
+    )
+
+    assert base64.b64decode(found.json()["event"]["body"]) == raw
+    assert found.json()["length"] == 256
+
+
+async def test_stream_is_passed_on_as_it_comes(client: httpx.AsyncClient) -> None:
+    """The first byte is here while the function still works."""
+    loop = asyncio.get_running_loop()
+    async with client.stream("POST", "/s/slow") as answer:
+        began = loop.time()
+        pieces = [(loop.time() - began, piece) async for piece in answer.aiter_raw()]
+
+    assert pieces[0][1] == b" "
+    assert pieces[-1][0] - pieces[0][0] > 0.25
+
+
+async def test_sandbox_is_reused(client: httpx.AsyncClient) -> None:
+    """One request after the other needs one process."""
+    pids = {(await client.post("/s/x")).headers["x-pid"] for _ in range(3)}
+
+    assert len(pids) == 1
+
+
+async def test_sandboxes_serve_one_request_each_and_are_capped(client: httpx.AsyncClient) -> None:
+    """Six at once on two sandboxes: all are served, by two processes."""
+    answers = await asyncio.gather(*(client.post("/s/slow") for _ in range(6)))
+
+    assert [one.status_code for one in answers] == [200] * 6
+    assert len({one.headers["x-pid"] for one in answers}) == 2
+
+
+async def test_killed_sandbox_is_502_and_replaced(client: httpx.AsyncClient) -> None:
+    """A process that dies costs its request, and new ones take its place."""
+    before = await asyncio.gather(*(client.post("/s/slow") for _ in range(2)))
+    killed = await asyncio.gather(*(client.post("/s/die") for _ in range(2)))
+    after = await asyncio.gather(*(client.post("/s/slow") for _ in range(2)))
+
+    assert [one.status_code for one in killed] == [502, 502]
+    assert [one.status_code for one in after] == [200, 200]
+    assert not {one.headers["x-pid"] for one in before} & {one.headers["x-pid"] for one in after}
+
+
+async def test_stream_of_a_killed_sandbox_is_cut(client: httpx.AsyncClient) -> None:
+    """Half an answer must not look whole."""
+    with pytest.raises(httpx.RemoteProtocolError):
+        await client.post("/s/die-later")
+
+
+async def test_function_timeout(client: httpx.AsyncClient) -> None:
+    """Lambda's limit ends the process; the caller gets 502."""
+    assert (await client.post("/t/sleep")).status_code == 502
+    assert (await client.post("/t/x")).status_code == 200
+
+
+async def test_integration_timeout(client: httpx.AsyncClient) -> None:
+    """API Gateway gives a buffered function up after its own limit."""
+    assert (await client.post("/b/sleep")).status_code == 504
+
+
+async def test_malformed_answer_is_502(client: httpx.AsyncClient) -> None:
+    """A function that does not answer in the proxy's form."""
+    assert (await client.get("/m")).status_code == 502
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/nothing"), ("GET", "/b/x")])
+async def test_unknown_routes_are_the_templates_answer(
+    client: httpx.AsyncClient, method: str, path: str
+) -> None:
+    """Status, headers and body as GatewayResponses says."""
+    found = await client.request(method, path)
+
+    assert found.status_code == 404
+    assert found.json() == {"error": {"message": "Missing Authentication Token"}}
+    assert found.headers["x-fixed"] == "1"
+    assert len(found.headers["x-request-id"]) == 36
+
+
+async def test_options_are_answered_by_the_gateway(client: httpx.AsyncClient) -> None:
+    """A preflight needs no function."""
+    found = await client.options("/b/x")
+
+    assert found.status_code == 200
+    assert found.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize("size", [6 * 1024 * 1024, 11 * 1024 * 1024])
+async def test_large_bodies_are_413(client: httpx.AsyncClient, size: int) -> None:
+    """Lambda's limit of the event, API Gateway's of the body."""
+    assert (await client.post("/s/x", content=b"x" * size)).status_code == 413
+
+
+async def test_caller_that_hangs_up_does_not_stop_the_function(
+    client: httpx.AsyncClient, pools: dict[str, Pool]
+) -> None:
+    """The function runs to its end, and its sandbox serves again."""
+    async with client.stream("POST", "/s/slow") as answer:
+        pid = answer.headers["x-pid"]
+        await anext(answer.aiter_raw())
+
+    found = await asyncio.gather(*(client.post("/s/x") for _ in range(2)))
+
+    assert pid in {one.headers["x-pid"] for one in found} or len(pools["Stream"]._all) <= 2
+    assert [one.status_code for one in found] == [200, 200]
+
+
+async def test_request_line_has_neither_query_nor_headers(pools: dict[str, Pool]) -> None:
+    """What is said on the console could be shown to anybody."""
+    lines: list[str] = []
+    transport = httpx.ASGITransport(app=Gateway(API, pools, log=lines.append))
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        await client.post("/s/x?key=secret", headers={"authorization": "secret"})
+
+    assert len(lines) == 1
+    assert "POST /s/x 200" in lines[0]
+    assert "secret" not in lines[0]
+    assert json.dumps(lines)

@@ -1,0 +1,28 @@
+"""The catalog of `make run`."""
+
+from tollgate.core.catalog_toml import parse_catalog
+
+from local.catalog import DEMO_MODELS, make_local_catalog
+from local.sandbox import LAYER
+
+DEFAULT = (LAYER / "tollgate" / "catalog.toml").read_text()
+
+
+def test_without_keys_everything_is_the_demos() -> None:
+    """Default models and demo models, all answered here."""
+    catalog = parse_catalog(make_local_catalog(DEFAULT, "http://demo/v1", {}))
+
+    assert set(DEMO_MODELS) < set(catalog.models)
+    assert {route.channel for model in catalog.models.values() for route in model.routes} == {
+        "demo"
+    }
+    assert catalog.channels["demo"].base_url == "http://demo/v1"
+    assert catalog.channels["demo"].key_name is None
+
+
+def test_a_key_makes_its_channel_real() -> None:
+    """OpenAI's models go to OpenAI, the others stay here."""
+    catalog = parse_catalog(make_local_catalog(DEFAULT, "http://demo/v1", {"OPENAI_API_KEY": "x"}))
+
+    assert catalog.models["gpt-4o"].routes[0].channel == "openai"
+    assert catalog.models["claude-haiku-4-5"].routes[0].channel == "demo"

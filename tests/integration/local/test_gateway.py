@@ -46,9 +46,7 @@ API = Api(
     routes=(
         Route(path="/s/{rest+}", method="ANY", function="Stream", is_streaming=True, timeout_s=60),
         Route(path="/t/{rest+}", method="ANY", function="Brief", is_streaming=True, timeout_s=60),
-        Route(
-            path="/b/{rest+}", method="POST", function="Buffered", is_streaming=False, timeout_s=1
-        ),
+        Route(path="/b/{rest+}", method="POST", function="Plain", is_streaming=False, timeout_s=1),
         Route(path="/m", method="ANY", function="Malformed", is_streaming=False, timeout_s=5),
     ),
     cors={"AllowOrigin": "*", "AllowMethods": "GET", "AllowHeaders": "a"},
@@ -136,9 +134,14 @@ async def test_stream_is_passed_on_as_it_comes(client: httpx.AsyncClient) -> Non
     assert pieces[-1][0] - pieces[0][0] > 0.25
 
 
-async def test_sandbox_is_reused(client: httpx.AsyncClient) -> None:
-    """One request after the other needs one process."""
-    pids = {(await client.post("/s/x")).headers["x-pid"] for _ in range(3)}
+async def test_sandbox_is_reused(client: httpx.AsyncClient, pools: dict[str, Pool]) -> None:
+    """One request after the other needs one process, once it has asked for the next event."""
+    pids = set()
+    for _ in range(3):
+        pids.add((await client.post("/s/x")).headers["x-pid"])
+        async with asyncio.timeout(10):
+            while not pools["Stream"]._idle:  # noqa: ASYNC110 - the pool has no event for it
+                await asyncio.sleep(0.01)
 
     assert len(pids) == 1
 

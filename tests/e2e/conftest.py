@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,10 +21,10 @@ from tollgate.ledger.connection import connect
 from tollgate.ledger.model import Key
 
 from local.dynamodb import install
-from local.processes import stop
+from local.processes import free_port, stop
 from tests.e2e.gateway import Gateway
 from tests.fakes.replay_upstream import make_replay_app, serve_in_thread
-from tests.recordings import Recording, load_recordings
+from tests.recordings import load_recordings
 
 ROOT = Path(__file__).parent.parent.parent
 STARTED_WITHIN_S = 300.0
@@ -136,13 +136,24 @@ def modest_gateway(running_gateway: Gateway) -> Gateway:
     return open_account(running_gateway, f"modest-{secrets.token_hex(4)}", 100_000)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fragile:
+    """A gateway of its own, whose database the test may stop."""
+
+    gateway: Gateway
+    home: Path
+
+    def signal_database(self, name: str) -> None:
+        """Send KILL, STOP or CONT to the database's process."""
+        data = str(self.home / "dynamodb" / "data")
+        subprocess.run(["pkill", f"-{name}", "-f", data], check=True)
+
+
 @pytest.fixture
-def ledgerless_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway whose database has been killed."""
-    home = link_database(tmp_path_factory.mktemp("ledgerless"))
+def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fragile]:
+    home = link_database(tmp_path_factory.mktemp("fragile"))
     with run_gateway(home) as gateway:
-        subprocess.run(["pkill", "-KILL", "-f", str(home / "dynamodb" / "data")], check=True)
-        yield gateway
+        yield Fragile(gateway=gateway, home=home)
 
 
 @pytest.fixture(scope="session")
@@ -154,22 +165,23 @@ def replay_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def replay_gateway(tmp_path_factory: pytest.TempPathFactory, replay_url: str) -> Iterator[Gateway]:
-    """A gateway with a model for each recording."""
+    """A gateway with a model for each recording, and one whose upstream is dead."""
     home = link_database(tmp_path_factory.mktemp("replay"))
     catalog = home / "replay.toml"
-    catalog.write_text("".join(_describe(entry, replay_url) for entry in load_recordings()))
+    models = [_describe(entry.name, f"{replay_url}/{entry.name}") for entry in load_recordings()]
+    catalog.write_text("".join([*models, _describe("dead", f"http://127.0.0.1:{free_port()}")]))
     with run_gateway(home, "--catalog", str(catalog)) as gateway:
         yield gateway
 
 
-def _describe(recording: Recording, url: str) -> str:
+def _describe(name: str, url: str) -> str:
     return f"""
-[channels."{recording.name}"]
-base_url = "{url}/{recording.name}"
+[channels."{name}"]
+base_url = "{url}"
 
-[models."{recording.name}"]
+[models."{name}"]
 context_tokens_max = 128000
 output_tokens_max = 16384
 price = {{ input = 250, cached_input = 125, output = 1000 }}
-channels = ["{recording.name}"]
+channels = ["{name}"]
 """

@@ -5,12 +5,14 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 import pytest
 from openai import APIError, APIStatusError, OpenAI
 
+from tests.e2e.conftest import Fragile
 from tests.e2e.gateway import Gateway, micropoints
 
 MESSAGES: Any = [{"role": "user", "content": "the quick brown fox"}]
@@ -261,17 +263,62 @@ def test_odd_usage_is_still_one_number(gateway: Gateway, client: OpenAI, model: 
     assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
 
 
-def test_stopped_ledger(ledgerless_gateway: Gateway) -> None:
+def test_stopped_ledger(fragile: Fragile) -> None:
     """With the database gone each request is 503, in OpenAI's form, in bounded time."""
-    client = OpenAI(
-        base_url=ledgerless_gateway.base_url, api_key=ledgerless_gateway.api_key, max_retries=0
-    )
+    gateway = fragile.gateway
+    client = OpenAI(base_url=gateway.base_url, api_key=gateway.api_key, max_retries=0)
+    fragile.signal_database("KILL")
 
-    assert refusal(lambda: chat(client, "demo-echo")) == (
-        503,
-        "server_error",
-        "ledger_unavailable",
-    )
+    for is_stream in (False, True):
+        found = refusal(lambda stream=is_stream: chat(client, "demo-echo", stream=stream))
+        assert found == (503, "server_error", "ledger_unavailable")
+
+
+def test_ledger_that_hangs_in_mid_stream(fragile: Fragile) -> None:
+    """The answer is completed while the database hangs, and charged exactly when it is back."""
+    gateway = fragile.gateway
+    client = OpenAI(base_url=gateway.base_url, api_key=gateway.api_key, max_retries=0)
+    chunks: list[dict[str, Any]] = []
+
+    with gateway.watch() as money:
+        for chunk in client.chat.completions.create(
+            model="demo-story", messages=MESSAGES, stream=True, max_tokens=30
+        ):
+            if len(chunks) == 5:
+                fragile.signal_database("STOP")
+            if chunk.choices and chunk.choices[0].finish_reason:
+                fragile.signal_database("CONT")
+            chunks.append(chunk.to_dict())
+
+    assert micropoints(chunks[-1]["quota"]) == money.lost > 0  # type: ignore[arg-type]
+    [record] = money.new_records()
+    assert (record.quota, record.outcome) == (money.lost, "complete")
+
+
+def test_dead_upstream(replay_gateway: Gateway) -> None:
+    """Nothing listens at the upstream's address: 502, and nothing is charged."""
+    client = OpenAI(base_url=replay_gateway.base_url, api_key=replay_gateway.api_key, max_retries=0)
+
+    with replay_gateway.watch() as money:
+        for is_stream in (False, True):
+            found = refusal(lambda stream=is_stream: chat(client, "dead", stream=stream))
+            assert found == (502, "server_error", "upstream_error")
+
+    assert money.lost == 0
+
+
+def test_parallel_streams_of_one_account_add_up(gateway: Gateway, client: OpenAI) -> None:
+    """Twelve at once: what they said is what was recorded and what the account lost."""
+
+    def stream(_: int) -> int:
+        last = list(chat(client, "demo-story", stream=True, max_tokens=10))[-1]  # type: ignore[call-overload]
+        return micropoints(last.to_dict()["quota"])
+
+    with gateway.watch() as money, ThreadPoolExecutor(12) as pool:
+        quotas = list(pool.map(stream, range(12)))
+
+    assert sum(quotas) == money.lost == sum(record.quota for record in money.new_records())
+    assert len(money.new_records()) == 12
 
 
 @pytest.mark.parametrize(

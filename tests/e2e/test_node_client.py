@@ -58,6 +58,21 @@ def test_tools_and_choices(seen: dict[str, Any]) -> None:
     assert [choice["message"]["content"] for choice in seen["two"]["choices"]] == [TEXT, TEXT]
 
 
+def test_structured_output_logprobs_vision_and_audio(seen: dict[str, Any]) -> None:
+    """What else the client can ask for arrives in its own shapes."""
+    message = seen["structured"]["choices"][0]["message"]
+    logprobs = seen["logprobs"]["choices"][0]["logprobs"]["content"]
+    streamed = [chunk["choices"][0].get("logprobs") for chunk in seen["logprobStream"]]
+    audio = seen["audio"]["choices"][0]["message"]["audio"]
+    assert message["parsed"] == {"name": "demo", "population": 42}
+    assert logprobs[0]["logprob"] <= 0
+    assert any(entry and entry["content"][0]["logprob"] <= 0 for entry in streamed)
+    assert accumulate(seen["vision"])[0]["content"] == "what is this"
+    assert seen["vision"][0]["usage"]["prompt_tokens"] > 50
+    assert audio["data"]
+    assert micropoints(seen["audio"]["quota"]) > 0
+
+
 def test_models(seen: dict[str, Any]) -> None:
     """Models are listed and one is retrieved under the name asked for."""
     assert "demo-echo" in [model["id"] for model in seen["models"]]

@@ -1,7 +1,11 @@
-"""A Runtime API that keeps the raw bytes of what a runtime posts, and answers as it is told."""
+"""A Runtime API that keeps the raw bytes of what a runtime posts, and answers as it is told.
+
+Like Lambda's it answers 403 to a /next that comes before the last response was accepted.
+"""
 
 import json
 import socket
+import struct
 import threading
 import time
 from dataclasses import dataclass, field
@@ -9,6 +13,11 @@ from queue import Queue
 from typing import Any
 
 INVOCATION_ID = "invocation-1"
+_NO_LINGER = struct.pack("ii", 1, 0)  # closing then resets the connection
+
+
+class _ResetError(Exception):
+    """Ends a connection with a reset."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -23,7 +32,8 @@ class Posted:
     @property
     def chunks(self) -> list[bytes]:
         """Return the chunks of the body; fails on any framing that is not HTTP/1.1's."""
-        found, rest = [], self.raw
+        found: list[bytes] = []
+        rest = self.raw
         while True:
             size_line, _, rest = rest.partition(b"\r\n")
             size = int(size_line, 16)
@@ -41,19 +51,41 @@ class Posted:
         lines = tail.decode().strip().splitlines()
         return {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
 
+    @property
+    def prelude(self) -> dict[str, Any]:
+        """Return the prelude: the first chunk, ended by eight NULs, of two keys."""
+        first = self.chunks[0]
+        assert first.endswith(b"}" + b"\0" * 8)
+        assert first.count(b"\0") == 8
+        prelude: dict[str, Any] = json.loads(first[:-8])
+        assert set(prelude) == {"statusCode", "multiValueHeaders"}
+        return prelude
+
 
 @dataclass(slots=True)
 class FakeRuntimeApi:
-    """Serves events in order; `log` has what happened: next, response, error, done."""
+    """Serves events in order; `log` has what happened: restore, next, post, chunk, complete.
+
+    `verdicts`: statuses for the next responses, 202 where there is none. `may_answer`: cleared, it
+    holds them back. `closes`: whether connections are closed behind an answer.
+    `chunks_before_reset`: the connection of a response is reset after so many chunks.
+    """
 
     events: Queue[dict[str, Any] | None] = field(default_factory=Queue)
     posts: list[Posted] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     verdicts: list[int] = field(default_factory=list)
     has_invocation_id: bool = True
+    may_answer: threading.Event = field(default_factory=threading.Event)
+    closes: bool = True
+    chunks_before_reset: int | None = None
     changed: threading.Condition = field(default_factory=threading.Condition)
     _listener: socket.socket | None = None
     _threads: list[threading.Thread] = field(default_factory=list)
+    _is_answer_due: bool = False
+
+    def __post_init__(self) -> None:
+        self.may_answer.set()
 
     def start(self) -> str:
         """Listen on a free port; return host:port."""
@@ -68,6 +100,7 @@ class FakeRuntimeApi:
         assert self._listener is not None
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self.may_answer.set()
         for _ in range(8):
             self.events.put(None)
         for thread in self._threads:
@@ -84,6 +117,18 @@ class FakeRuntimeApi:
         with self.changed:
             assert self.changed.wait_for(is_there, seconds), self.log
 
+    def is_early_next_seen(self) -> bool:
+        """Return whether /next came while a response was open; gives it a moment to come."""
+        with self.changed:
+            return self.changed.wait_for(lambda: "early next" in self.log, 0.3)
+
+    def answer(self, event: dict[str, Any]) -> Posted:
+        """Hand out an event; return what was posted for it, once that is complete."""
+        known = len(self.posts)
+        self.events.put(event)
+        self.wait_for(lambda: len(self.posts) > known and self.posts[known].is_complete)
+        return self.posts[known]
+
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
@@ -96,8 +141,12 @@ class FakeRuntimeApi:
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rwb") as stream:
-            while self._serve_one(stream):
-                pass
+            try:
+                while self._serve_one(stream):
+                    pass
+            except _ResetError:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+                self.note("reset")
 
     def _serve_one(self, stream: Any) -> bool:
         try:
@@ -108,15 +157,29 @@ class FakeRuntimeApi:
         while line := stream.readline().decode().strip():
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
-        if method == "GET" and path.endswith("/invocation/next"):
-            return self._next(stream)
+        if method == "GET":
+            return (
+                self._next(stream) if path.endswith("/invocation/next") else self._restore(stream)
+            )
         return self._take_post(stream, Posted(path=path, headers=headers))
 
+    def _restore(self, stream: Any) -> bool:
+        self.note("restore")
+        stream.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        stream.flush()
+        return True
+
     def _next(self, stream: Any) -> bool:
+        if self._is_answer_due:
+            self.note("early next")
+            stream.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\n{}")
+            stream.flush()
+            return True
         self.note("next")
         event = self.events.get()
         if event is None:
             return False
+        self._is_answer_due = True
         body = json.dumps(event).encode()
         head = [
             "HTTP/1.1 200 OK",
@@ -141,13 +204,15 @@ class FakeRuntimeApi:
             posted.raw = stream.read(int(posted.headers.get("content-length", 0)))
         posted.is_complete = True
         self.note("complete")
+        self.may_answer.wait(60)
         status = self.verdicts.pop(0) if self.verdicts else 202
-        head = f"HTTP/1.1 {status} X\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"
-        stream.write(head.encode() + b"{}")
+        self._is_answer_due = False
+        stream.write(f"HTTP/1.1 {status} X\r\nContent-Length: 2\r\n\r\n".encode() + b"{}")
         stream.flush()
-        return False
+        return not self.closes
 
     def _read_chunks(self, stream: Any, posted: Posted) -> None:
+        count = 0
         while True:
             size_line = stream.readline()
             posted.raw += size_line
@@ -156,6 +221,10 @@ class FakeRuntimeApi:
                 break
             posted.raw += stream.read(size + 2)
             self.note("chunk")
+            count += 1
+            if count == self.chunks_before_reset:
+                self._is_answer_due = False
+                raise _ResetError
         while (line := stream.readline()) != b"\r\n":
             posted.raw += line
         posted.raw += b"\r\n"

@@ -17,6 +17,14 @@ const tool = {
   },
 };
 
+const pixel =
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+const parts = [
+  { type: "text", text: "what is this" },
+  { type: "image_url", image_url: { url: `data:image/png;base64,${pixel}` } },
+];
+const sound = [{ type: "input_audio", input_audio: { data: "AAAA".repeat(800), format: "wav" } }];
+
 async function collect(params) {
   const chunks = [];
   const stream = await client.chat.completions.create({ ...params, stream: true });
@@ -52,6 +60,30 @@ const seen = {
   toolStream: await client.chat.completions
     .stream({ model: "demo-tools", messages, tools: [tool] })
     .finalChatCompletion(),
+  structured: await client.chat.completions.parse({
+    model: "demo-echo",
+    messages,
+    response_format: {
+      type: "json_schema",
+      json_schema: {
+        name: "city",
+        schema: {
+          type: "object",
+          properties: { name: { type: "string" }, population: { type: "integer" } },
+          required: ["name", "population"],
+        },
+      },
+    },
+  }),
+  logprobs: await client.chat.completions.create({ model: "demo-echo", messages, logprobs: true }),
+  logprobStream: await collect({ model: "demo-echo", messages, logprobs: true }),
+  vision: await collect({ model: "demo-echo", messages: [{ role: "user", content: parts }] }),
+  audio: await client.chat.completions.create({
+    model: "demo-echo",
+    messages: [{ role: "user", content: sound }],
+    modalities: ["text", "audio"],
+    audio: { voice: "alloy", format: "pcm16" },
+  }),
   two: await client.chat.completions.create({ model: "demo-echo", messages, n: 2 }),
   models: (await client.models.list()).data,
   model: await client.models.retrieve("demo-echo-official"),

@@ -114,3 +114,12 @@ def test_buffered_under_sam_local(start: Callable[..., Invoke]) -> None:
 
     assert [answer["body"] for answer in answers] == ["first last", "first last"]
     assert [answer["statusCode"] for answer in answers] == [200, 200]
+
+
+def test_connections_outlive_an_invocation_under_mangum(start: Callable[..., Invoke]) -> None:
+    """Mangum's buffered answers too run on one loop a process: pooled clients stay usable."""
+    invoke = start(AWS_SAM_LOCAL="true")
+
+    answers = [json.loads(invoke("/pooled"))["body"] for _ in range(2)]
+
+    assert answers == ["call 1 of one connection", "call 2 of one connection"]

@@ -52,6 +52,8 @@ def test_sizes_are_read_from_headers(image: str, size: tuple[int, int]) -> None:
         "https://example.com/x.png",
         "data:image/png;base64,",
         "data:image/png;base64,!!!!",
+        "data:image/png;base64,AAA!",
+        "data:image/png;base64,éééé",
         "data:image/png,plain",
         png(0, 10),
         url(b"\x89PNG\r\n\x1a\n"),

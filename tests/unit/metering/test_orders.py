@@ -149,6 +149,14 @@ def test_long_prompts_leave_less_or_are_refused(catalog: Catalog, key: Key) -> N
         quote_order(say(2500))
 
 
+def test_estimates_do_not_shorten_the_answer(catalog: Catalog, key: Key) -> None:
+    """A file that may fill the context is held for, and leaves the answer its whole limit."""
+    file = {"type": "file", "file": {"file_data": "A" * 1_000_000}}
+    found = quote_order(order(catalog, key, messages=[{"role": "user", "content": [file]}]))
+
+    assert (found.prompt_tokens, found.output_tokens_max) == (2000, 1000)
+
+
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [

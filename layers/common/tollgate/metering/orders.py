@@ -154,7 +154,9 @@ def quote_order(order: ChatOrder) -> Quote:
             prompt_tokens=count.text_tokens, context_tokens_max=context_max
         )
     asked = order.output_tokens_asked or order.model.output_tokens_max
-    limit = max(1, min(asked, order.model.output_tokens_max, context_max - count.tokens))
+    # Only counted text narrows the output: images and files are estimates that err upward.
+    left = context_max - count.text_tokens
+    limit = max(1, min(asked, order.model.output_tokens_max, left))
     return Quote(
         price=order.price,
         prompt_tokens=Tokens(count.tokens),

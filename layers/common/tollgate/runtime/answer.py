@@ -70,13 +70,15 @@ class StreamedAnswer:
         self._stream = stream
         try:
             await self._app(self._scope, self._receive, self._send)
-        except Exception as error:  # noqa: BLE001 - the outermost place
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the outermost place
+            # Nobody cancels this task: an app that lets its own cancellation out has failed.
             log_failure(error)
             await self._fail(type(error).__name__)
         else:
             if self._state is not State.ENDED:
                 _log.error("the app returned before its response was complete")
                 await self._fail("IncompleteResponse")
+        await stream.wait_closed()
 
     async def _receive(self) -> Message:
         if self._requests:
@@ -108,8 +110,10 @@ class StreamedAnswer:
 
     async def _end(self, end: bytes) -> None:
         self._state = State.ENDED
-        self._ended.set()
-        await self._require_stream().close(end)
+        try:
+            await self._require_stream().close(end)
+        finally:
+            self._ended.set()  # not before: at http.disconnect apps cancel what still sends
 
     async def _fail(self, error_type: str) -> None:
         """Tell the client: as a 500 if nothing has gone out, else in the trailers."""
@@ -133,4 +137,4 @@ def log_failure(error: BaseException) -> None:
     """Log where an error arose, without its text: that could quote a request's body."""
     frames = traceback.extract_tb(error.__traceback__)
     where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
-    _log.error("the app raised %s", type(error).__name__, extra={"trace": where})
+    _log.error("the app raised %s in %s", type(error).__name__, where[-1], extra={"trace": where})

@@ -28,8 +28,7 @@ class StreamingHandler:
 
     def __call__(self, event: Any, context: Any) -> Any:
         """Return the answer to be streamed; nothing has run yet."""
-        config = self._mangum.config
-        if not isinstance(event, dict) or not APIGateway.infer(event, context, config):
+        request = self._mangum.infer(event, context)
+        if not isinstance(request, APIGateway):
             return self._mangum(event, context)
-        request = APIGateway(event, context, config)
         return StreamedAnswer(self._mangum.app, dict(request.scope), request.body)

@@ -13,6 +13,7 @@ import asyncio
 import base64
 import json
 import logging
+import re
 from collections.abc import Iterable
 
 _log = logging.getLogger("runtime")
@@ -23,6 +24,8 @@ _ERROR_BYTES_MAX = 8 * 1024
 _ACCEPTED_WITHIN_S = 60.0
 _GONE = 410
 _ACCEPTED = 202
+_CONTENT_LENGTH = re.compile(rb"(?im)^content-length:\s*(\d+)")
+_NO_VERDICT = (OSError, EOFError, asyncio.LimitOverrunError, IndexError, ValueError)
 _BODILESS_STATUSES = (204, 304)
 # API Gateway makes these itself, or they describe a connection that ends here.
 _STRIPPED_HEADERS = frozenset(
@@ -83,7 +86,11 @@ END = b"0\r\n\r\n"
 
 
 class ResponseStream:
-    """One POST. After the connection is lost, writes are swallowed: the app must run to its end."""
+    """One POST. After the connection is lost, writes are swallowed: the app must run to its end.
+
+    Its begin and its end go through though the caller be cancelled: without the one the invocation
+    has no answer, without the other /next is asked too early, and Lambda ends the process.
+    """
 
     def __init__(self, address: str, invoke_id: str, invocation_id: str | None) -> None:
         """`address`: the Runtime API's host:port; `invocation_id`: echoed if Lambda sent one."""
@@ -93,19 +100,40 @@ class ResponseStream:
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._is_lost = False
+        self._opening: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
 
     async def open(self, first: bytes) -> None:
         """Connect and send the head with the first bytes of the body, framed, in one write."""
+        self._opening = asyncio.create_task(self._connect(first))
+        await asyncio.shield(self._opening)
+
+    async def write(self, framed: bytes) -> None:
+        """Send bytes that are already framed; waits while the receiver is slower."""
+        if self._opening is not None:
+            await asyncio.shield(self._opening)
+        await self._put(framed)
+
+    async def close(self, end: bytes) -> None:
+        """Send the body's end and read what Lambda says of it."""
+        self._closing = asyncio.create_task(self._finish(end))
+        await asyncio.shield(self._closing)
+
+    async def wait_closed(self) -> None:
+        """Wait until the answer is accepted, or is known to be lost."""
+        if self._closing is not None:
+            await self._closing
+
+    async def _connect(self, first: bytes) -> None:
         host, _, port = self._address.rpartition(":")
         try:
             self._reader, self._writer = await asyncio.open_connection(host, int(port))
         except OSError as error:
             self._lose(error)
             return
-        await self.write(self._head() + first)
+        await self._put(self._head() + first)
 
-    async def write(self, framed: bytes) -> None:
-        """Send bytes that are already framed; waits while the receiver is slower."""
+    async def _put(self, framed: bytes) -> None:
         if self._is_lost or self._writer is None:
             return
         try:
@@ -114,8 +142,7 @@ class ResponseStream:
         except OSError as error:
             self._lose(error)
 
-    async def close(self, end: bytes) -> None:
-        """Send the body's end and read what Lambda says of it."""
+    async def _finish(self, end: bytes) -> None:
         await self.write(end)
         if self._writer is None or self._reader is None:
             return
@@ -141,9 +168,8 @@ class ResponseStream:
     async def _read_verdict(self, reader: asyncio.StreamReader) -> None:
         try:
             async with asyncio.timeout(_ACCEPTED_WITHIN_S):
-                status = int((await reader.readline()).split()[1])
-                await reader.read()  # to the close: only then may the next event be asked for
-        except (OSError, TimeoutError, IndexError, ValueError) as error:
+                status = await _read_status(reader)
+        except _NO_VERDICT as error:
             self._lose(error)
             return
         if status == _GONE:
@@ -154,3 +180,11 @@ class ResponseStream:
     def _lose(self, error: Exception) -> None:
         self._is_lost = True
         _log.error("the connection to the Runtime API was lost: %s", type(error).__name__)
+
+
+async def _read_status(reader: asyncio.StreamReader) -> int:
+    """Read one answer, but not to the connection's end: closing may be left to us."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    if length := _CONTENT_LENGTH.search(head):
+        await reader.readexactly(int(length[1]))
+    return int(head.split(maxsplit=2)[1])

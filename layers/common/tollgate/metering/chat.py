@@ -59,8 +59,9 @@ class ChatJob:
         self._order = order
         self._budget_s = budget_s
         self._since = metering.now()
-        self._quote: Quote | None = None
         self._charge: Charge | None = None
+        self._quote: Quote | None = None
+        self._hold_amount = Micropoints(0)
         self._relay: Relay | None = None
         self._output_limit: int | None = None
         self._channel = ""
@@ -122,9 +123,11 @@ class ChatJob:
         """End the hold: settle, or charge what was sent, or release. Call it shielded, always."""
         if self._charge is None:
             return
-        if self._relay is not None:
-            await self._conclude_broken(self._relay)
-        await self._charge.close()
+        try:
+            if self._relay is not None:
+                await self._conclude_broken(self._relay)
+        finally:
+            await self._charge.close()
 
     async def _reserve(self) -> ChatCall:
         """Count, hold, and return the upstream call that the hold pays for."""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parent.parent.parent / "shared" / "recordings"
+_BESIDE = Path(__file__).parent.parent.parent / "shared" / "recordings"
+FOLDER = Path(os.environ.get("TOLLGATE_RECORDINGS", _BESIDE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +60,13 @@ def find_recordings(*, is_stream: bool, ok: bool = True) -> list[Recording]:
 
 
 def parametrize(recordings: list[Recording]) -> pytest.MarkDecorator:
-    """Return a parametrization over `recordings`; without the folder, one that skips or fails."""
+    """Return a parametrization over `recordings`; without the folder, one that skips."""
     if recordings:
         return pytest.mark.parametrize(
             "recording", recordings, ids=[recording.name for recording in recordings]
         )
-    reason = "the vendors' recordings are not beside the project (../shared/recordings)"
-    marks = [] if os.environ.get("TOLLGATE_REQUIRE_ALL") else [pytest.mark.skip(reason=reason)]
-    return pytest.mark.parametrize("recording", [pytest.param(None, marks=marks, id="absent")])
+    skip = pytest.mark.skip(
+        reason="the vendors' recordings are neither in ../shared/recordings nor in the folder that"
+        " TOLLGATE_RECORDINGS names"
+    )
+    return pytest.mark.parametrize("recording", [pytest.param(None, marks=skip, id="absent")])

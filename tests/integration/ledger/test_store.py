@@ -101,6 +101,19 @@ def test_record_and_day_follow_the_holds_time(
     ]
 
 
+def test_repeated_journal_counts_once(ledger: DynamoLedger, accounts: DynamoAccounts) -> None:
+    """The first record stays as it was, and its day has it once."""
+    hold = Hold(account_id="a", key_id="key_1", request_id="r-1", since=NOW, amount=Micropoints(30))
+
+    for quota in (12, 12, 20):
+        ledger.journal(record(hold, quota))
+
+    [kept] = accounts.list_usage("a", "2026-11")
+    [day] = accounts.list_days("a", "2026-11-30", "2026-11-30")
+    assert kept.quota == 12
+    assert (day.requests, day.quota, day.tokens) == (1, 12, {"prompt": 3, "completion": 5})
+
+
 def test_catalog_is_loaded_when_its_version_changes(
     ledger: DynamoLedger, accounts: DynamoAccounts
 ) -> None:

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, cast
 
+import anyio
 import pytest
 from tollgate.errors import InsufficientQuotaError, UpstreamBrokenError
 from tollgate.metering.chat import ChatJob
@@ -213,4 +214,16 @@ async def test_cancelled_request_is_settled() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
 
+    assert job.closed == 1
+
+
+async def test_cancelled_scope_is_settled() -> None:
+    """Starlette cancels by anyio's scopes, which go on cancelling: the close is shielded."""
+    never = asyncio.Event()
+    job = FakeJob(b"one", never)
+
+    with anyio.CancelScope() as scope:
+        await send(job, Wire(lambda _: scope.cancel()))
+
+    assert scope.cancelled_caught
     assert job.closed == 1

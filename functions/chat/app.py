@@ -52,10 +52,10 @@ async def create_chat_completion(
         request_id=request.scope["state"]["request_id"],
         catalog=await services.catalog.current(),
     )
-    job = metering.start(order, find_budget_s(request.scope))
-    return MeteredResponse(
-        job, is_stream=order.is_stream, keepalive_s=services.settings.keepalive_s
-    )
+    keepalive_s = services.settings.keepalive_s
+    is_silent = not order.is_stream or keepalive_s == 0
+    job = metering.start(order, find_budget_s(request.scope, is_silent=is_silent))
+    return MeteredResponse(job, is_stream=order.is_stream, keepalive_s=keepalive_s)
 
 
 handler = Mangum(app, lifespan="off")

@@ -15,6 +15,7 @@ from tollgate.core.units import Micropoints
         "5",
         '{"a": NaN}',
         '{"a": Infinity}',
+        '{"a": 1e999}',
         "{",
         b"\xff{}",
         "[" * 100_000,

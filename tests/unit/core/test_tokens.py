@@ -312,3 +312,12 @@ def test_millions_of_pieces_count_as_json(
 
     assert count_prompt(body, patient).text_tokens > 1_000_000
     assert len(pieces) <= 2 * PIECES_MAX
+
+
+def test_unknown_parts_count_by_their_size() -> None:
+    """Another vendor's video is no text, and never a reason to refuse the prompt."""
+    video = {"type": "video_url", "video_url": {"url": "data:video/mp4;base64," + "A" * 2_000_000}}
+    found = count_prompt({"messages": [{"role": "user", "content": [video]}]}, MODEL)
+
+    assert found.tokens == MODEL.context_tokens_max
+    assert found.text_tokens < 10

@@ -179,6 +179,7 @@ async def test_role_alone_is_no_output(start: Any, ledger: FakeLedger) -> None:
     [
         [*CONTENT, FINISH, LAST, UpstreamBrokenError()],
         [*CONTENT, FINISH, LAST],
+        [*CONTENT, FINISH, LAST, "garbage", "[DONE]"],
         [*CONTENT, LAST, "[DONE]"],
         [*CONTENT, LAST],
     ],
@@ -241,3 +242,46 @@ async def test_overrun_is_one_number_everywhere(start: Any, ledger: FakeLedger) 
     assert answer["quota"] == 1
     assert spent(ledger) == ledger.records["r"].quota == 1_000_000
     assert ledger.accounts["a"].balance == 0
+
+
+RUNNING = [{**chunk, "usage": USAGE} for chunk in CONTENT]
+SECOND = [{"choices": [{"index": 1, "delta": {"content": text}}]} for text in "ab"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "choices"),
+    [
+        (RUNNING, 1),
+        ([*CONTENT, FINISH], 2),
+        ([*CONTENT, FINISH, *SECOND], 2),
+        ([*CONTENT, FINISH, UpstreamBrokenError()], 2),
+    ],
+)
+async def test_half_an_answer_never_looks_whole(
+    start: Any, ledger: FakeLedger, steps: list[Any], choices: int
+) -> None:
+    """Usage on every chunk is no end, and one finished choice of two is half."""
+    job = start(FakeUpstream(steps=steps), stream=True, n=choices)
+
+    with pytest.raises(UpstreamBrokenError):
+        await run(job)
+
+    assert ledger.records["r"].outcome == "broken"
+    assert spent(ledger) == ledger.records["r"].quota > 0
+
+
+async def test_second_choice_may_come_after_the_first_has_finished(
+    start: Any, ledger: FakeLedger
+) -> None:
+    """One after the other, both arrive, and both are paid for."""
+    last = {"choices": [{"index": 1, "delta": {}, "finish_reason": "stop"}]}
+    steps = [*CONTENT, FINISH, *SECOND, last, LAST, "[DONE]"]
+
+    seen = [
+        json.loads(one)
+        for one in (await run(start(FakeUpstream(steps=steps), stream=True, n=2)))[:-1]
+    ]
+
+    reasons = [(one["choices"][0]["index"], one["choices"][0]["finish_reason"]) for one in seen]
+    assert [reason for reason in reasons if reason[1]] == [(0, "stop"), (1, "stop")]
+    assert spent(ledger) == 17

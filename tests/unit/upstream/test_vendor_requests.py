@@ -107,22 +107,30 @@ def test_whole_answers_are_asked_for_as_the_caller_did() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "field", "expected"),
+    ("body", "field", "limit", "expected"),
     [
-        ({}, "max_tokens", {"max_tokens": 9}),
-        ({}, "max_completion_tokens", {"max_completion_tokens": 9}),
-        ({"max_tokens": 50}, "max_completion_tokens", {"max_tokens": 9}),
-        ({"max_completion_tokens": None}, "max_tokens", {"max_completion_tokens": 9}),
+        ({}, "max_tokens", 9, {"max_tokens": 9}),
+        ({}, "max_completion_tokens", 9, {"max_completion_tokens": 9}),
+        ({"max_tokens": 50}, "max_completion_tokens", 9, {"max_completion_tokens": 9}),
+        ({"max_completion_tokens": None}, "max_tokens", 9, {"max_tokens": 9}),
+        ({"max_tokens": 50, "max_completion_tokens": 60}, "max_tokens", 9, {"max_tokens": 9}),
+        ({}, "max_tokens", None, {}),
+        ({"max_tokens": None}, "max_tokens", None, {}),
+        ({"max_completion_tokens": 1}, "max_tokens", None, {"max_tokens": 1}),
+        ({"max_tokens": 1, "max_completion_tokens": 60}, "max_tokens", None, {"max_tokens": 1}),
         (
-            {"max_tokens": 50, "max_completion_tokens": 60},
-            "max_tokens",
-            {"max_tokens": 9, "max_completion_tokens": 9},
+            {"max_tokens": 60, "max_completion_tokens": 1},
+            "max_completion_tokens",
+            None,
+            {"max_completion_tokens": 1},
         ),
     ],
 )
-def test_output_limit(body: dict[str, object], field: Any, expected: dict[str, object]) -> None:
-    """The caller's own field is lowered, every one of them; else the channel's field is set."""
-    made = json.loads(make(openai(output_limit_field=field), body, output_limit=9).content)
+def test_vendor_is_told_one_limit_in_its_own_field(
+    body: dict[str, object], field: Any, limit: int | None, expected: dict[str, object]
+) -> None:
+    """Ours, else the smaller of the caller's, which is what was held; never in another field."""
+    made = json.loads(make(openai(output_limit_field=field), body, output_limit=limit).content)
     del made["model"]
 
     assert expected == made

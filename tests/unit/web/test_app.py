@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fastapi import Request
-from tollgate.errors import ModelNotFoundError
+from tollgate.errors import CatalogError, ModelNotFoundError
 from tollgate.web.app import create_app
 from tollgate.web.envelope import ALLOWED_HEADERS, ALLOWED_METHODS
 
@@ -112,3 +112,17 @@ async def test_options_is_answered(app: Any, path: str) -> None:
     assert headers["access-control-allow-methods"] == ALLOWED_METHODS
     assert headers["access-control-allow-headers"] == ALLOWED_HEADERS
     assert "authorization" in ALLOWED_HEADERS
+
+
+async def test_operators_mistakes_are_logged(app: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A malformed catalog is a 500 for the caller and a named key in the log."""
+
+    @app.get("/v1/bad-catalog")
+    async def bad_catalog() -> None:
+        raise CatalogError("models.m.price", "is wrong")
+
+    status, _, body = await call(app, "GET", "/v1/bad-catalog")
+
+    assert (status, body["error"]["code"]) == (500, "internal_error")
+    assert "models.m.price" not in json.dumps(body)
+    assert "models.m.price: is wrong" in caplog.text

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 from tollgate.errors import InvalidRequestError, RequestTooLargeError
-from tollgate.web.requests import MARGIN_S, find_budget_s, read_json
+from tollgate.web.requests import MARGIN_S, SILENCE_S_MAX, find_budget_s, read_json
 
 
 def request(*pieces: bytes) -> Request:
@@ -42,7 +42,16 @@ def test_budget_is_lambdas_time_less_a_margin() -> None:
     """What the Lambda has left, minus what the end of a stream needs."""
     context = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000)
 
-    left_s = find_budget_s({"aws.context": context})()
+    left_s = find_budget_s({"aws.context": context}, is_silent=False)()
 
     assert 60 - MARGIN_S - 1 < left_s <= 60 - MARGIN_S
-    assert find_budget_s({})() > 600
+    assert find_budget_s({}, is_silent=False)() > 600
+
+
+def test_silent_answers_end_before_api_gateway_cuts_them() -> None:
+    """Whatever the Lambda has left, a line without a byte is not waited on for 300 seconds."""
+    long = SimpleNamespace(get_remaining_time_in_millis=lambda: 900_000)
+    short = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000)
+
+    assert find_budget_s({"aws.context": long}, is_silent=True)() <= SILENCE_S_MAX < 300
+    assert find_budget_s({"aws.context": short}, is_silent=True)() <= 60 - MARGIN_S

@@ -21,6 +21,9 @@ class FakeJob:
         self._steps = steps
         self.closed = 0
 
+    def budget_s(self) -> float:
+        return 60.0
+
     async def completion(self) -> bytes:
         async for frame in self.frames():
             return frame
@@ -176,6 +179,7 @@ async def test_error_after_a_comment_is_a_frame() -> None:
     wire = await send(job, Wire(lambda _: waited.set()), keepalive_s=0.01)
 
     assert wire.status == 200
+    assert wire.headers["x-tollgate-output-limit"] == "5"
     assert wire.bodies[-1].startswith(b"data: {")
 
 
@@ -227,3 +231,23 @@ async def test_cancelled_scope_is_settled() -> None:
 
     assert scope.cancelled_caught
     assert job.closed == 1
+
+
+async def test_caller_that_does_not_read_is_settled_in_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A send that blocks ends with the request's time, and the job is closed."""
+    job = FakeJob(b"one", b"two")
+    job.budget_s = lambda: -1.0  # type: ignore[method-assign]
+    sent: list[Any] = []
+
+    async def block(message: Any) -> None:
+        sent.append(message)
+        if len(sent) > 2:
+            await asyncio.Event().wait()
+
+    response = MeteredResponse(cast("ChatJob", job), is_stream=True, keepalive_s=0)
+    await response({}, receive, block)
+
+    assert job.closed == 1
+    assert [one.get("body") for one in sent[1:3]] == [b"one", b"two"]

@@ -1,6 +1,7 @@
 """JSON to and from the wire, strict where it matters: no NaN, no lone surrogate in UTF-8."""
 
 import json
+import math
 from collections.abc import Mapping
 
 from tollgate.core.units import Micropoints, format_points
@@ -10,13 +11,20 @@ def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
 
 
+def _parse_float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is too large")
+    return number
+
+
 def parse_object(text: str | bytes) -> dict[str, object]:
     """Return the JSON object in `text`.
 
     Raises: ValueError: not UTF-8, not JSON, nested too deep, NaN or Infinity, or not an object.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_parse_float)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
     if not isinstance(value, dict):

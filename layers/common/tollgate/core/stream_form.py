@@ -80,11 +80,6 @@ class StreamForm:
         self.texts: list[str] = []
         self.audio_tokens = 0
 
-    @property
-    def has_only_finished_choices(self) -> bool:
-        """Whether every choice that began has its finish reason, and at least one began."""
-        return bool(self._open_choices) and self._open_choices <= self.finished
-
     def reshape(self, raw: Mapping[str, object]) -> Chunk | None:
         """Return the chunk to send, or None where it has no choice (filters, usage, padding)."""
         choices = raw.get("choices")

@@ -193,7 +193,11 @@ class _Counter:
                 self._add_file(part.get("file"))
             case _:
                 text = part.get("text", part.get("refusal"))
-                self.add_text(text) if isinstance(text, str) else self.add_json(part)
+                self.add_text(text) if isinstance(text, str) else self._add_unknown(part)
+
+    def _add_unknown(self, part: object) -> None:
+        """Count a part of another vendor's kind by its size: its bytes are seldom text."""
+        self.fixed += -(-len(json.dumps(part)) // _FILE_BYTES_PER_TOKEN)
 
     def _add_image(self, image: object) -> None:
         fields = image if isinstance(image, Mapping) else {"url": image}

@@ -32,7 +32,7 @@ def connect(
     """Return a low-level client that fails within `attempts_max` x (connect + read) seconds.
 
     A hung database then costs a request 6 to 9 seconds and an honest 503, not its whole time. A
-    database on this machine takes any credentials, so none are asked for.
+    database on this machine takes any credentials, so none are asked for, and no proxy leads to it.
     """
     is_local = endpoint_url is not None and urlsplit(endpoint_url).hostname in _LOOPBACK
     credentials = (
@@ -47,6 +47,7 @@ def connect(
             read_timeout=read_timeout_s,
             retries={"mode": "standard", "total_max_attempts": attempts_max},
             tcp_keepalive=True,
+            proxies={} if is_local else None,
         ),
         **credentials,
     )

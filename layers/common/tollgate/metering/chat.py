@@ -74,6 +74,10 @@ class ChatJob:
             return {}
         return {"x-tollgate-output-limit": str(self._output_limit)}
 
+    def budget_s(self) -> float:
+        """Return the seconds left for this request."""
+        return self._budget_s()
+
     async def completion(self) -> bytes:
         """Serve the order as one JSON object.
 
@@ -179,7 +183,7 @@ class ChatJob:
         async for event in _bounded_tail(events, relay):
             if event.data.strip() == "[DONE]":
                 return
-            raw = _parse_event(event.data)
+            raw = _parse_event(event.data, relay)
             failure = error_in_event(event.event, raw)
             frames = relay.release_held() if failure else relay.take(raw)
             if failure:
@@ -188,7 +192,7 @@ class ChatJob:
                 yield frame
             if failure:
                 raise failure
-        if not relay.has_finish and relay.reported_usage is None:
+        if not relay.is_complete_without_done:
             raise UpstreamBrokenError
 
     async def _completion_usage(self, form: CompletionForm) -> Usage:
@@ -285,10 +289,13 @@ def _lowered_limit(order: ChatOrder, quote: Quote, held: Micropoints) -> int | N
     return quote.output_tokens_max if is_beyond_model else None
 
 
-def _parse_event(data: str) -> Mapping[str, object]:
+def _parse_event(data: str, relay: Relay) -> Mapping[str, object]:
+    """Return a chunk; garbage breaks an answer, but not one that is complete already."""
     try:
         return parse_object(data)
     except ValueError as error:
+        if relay.is_complete:
+            return {}
         raise UpstreamBrokenError from error
 
 
@@ -299,9 +306,12 @@ async def _bounded_tail(events: EventStream, relay: Relay) -> AsyncIterator[Serv
     than `TAIL_S`, and one that breaks it spoils nothing: only figures were to come.
     """
     iterator = aiter(events)
+    ends_at: float | None = None
     while True:
+        if ends_at is None and relay.is_complete:
+            ends_at = asyncio.get_running_loop().time() + TAIL_S
         try:
-            async with asyncio.timeout(TAIL_S if relay.is_complete else None):
+            async with asyncio.timeout_at(ends_at):
                 event = await anext(iterator)
         except (StopAsyncIteration, TimeoutError):
             return

@@ -54,6 +54,7 @@ class Relay:
         self._quota_max = quota_max
         self._held: list[Chunk] = []
         self._usage: Usage | None = None
+        self._has_last_usage = False
         self._output_chunks = 0
 
     @property
@@ -62,14 +63,17 @@ class Relay:
         return self._output_chunks > 0
 
     @property
-    def has_finish(self) -> bool:
-        """Whether a choice has finished."""
-        return bool(self._form.finished)
+    def is_complete(self) -> bool:
+        """Whether every choice that was ordered has finished: what follows is only figures."""
+        return len(self._form.finished) >= self._quote.choices
 
     @property
-    def is_complete(self) -> bool:
-        """Whether every choice that began has finished: what follows is only figures."""
-        return self._form.has_only_finished_choices
+    def is_complete_without_done(self) -> bool:
+        """Whether an upstream that closes without `[DONE]` can be believed to have ended.
+
+        Complete, or without any finish reason but with the usage that some send at their very end.
+        """
+        return self.is_complete or (not self._form.finished and self._has_last_usage)
 
     @property
     def reported_usage(self) -> Usage | None:
@@ -100,9 +104,9 @@ class Relay:
     def _note_usage(self, usage: Usage | None, chunk: Chunk | None) -> None:
         if chunk is not None and chunk.outputs:
             self._output_chunks += 1
-            self._usage = usage
+            self._usage, self._has_last_usage = usage, False
         elif usage is not None:
-            self._usage = usage
+            self._usage, self._has_last_usage = usage, True
 
     def release_held(self) -> list[bytes]:
         """Return the held chunks with running figures: another choice goes on, or it broke off."""

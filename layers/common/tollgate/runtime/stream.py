@@ -143,7 +143,11 @@ class ResponseStream:
             self._lose(error)
 
     async def _finish(self, end: bytes) -> None:
-        await self.write(end)
+        try:
+            async with asyncio.timeout(_ACCEPTED_WITHIN_S):
+                await self.write(end)
+        except TimeoutError as error:  # the receiver has stopped reading
+            self._lose(error)
         if self._writer is None or self._reader is None:
             return
         if not self._is_lost:

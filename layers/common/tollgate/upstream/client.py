@@ -47,8 +47,6 @@ def new_http_client() -> httpx.AsyncClient:
     proxies and .netrc are not read: where the keys go is the catalog's to say. Time-outs are set
     for each request.
     """
-    # At INFO httpx logs the address of every request, which is the operator's own business.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     return httpx.AsyncClient(
         trust_env=False,
         follow_redirects=False,

@@ -93,12 +93,21 @@ def _body(call: ChatCall, channel: Channel, route: Route) -> dict[str, object]:
         options = body.get("stream_options")
         asked = options if isinstance(options, Mapping) else {}
         body |= {"stream": True, "stream_options": {**asked, "include_usage": True}}
+    limit = _output_limit(call)
+    for field in _OUTPUT_LIMIT_FIELDS:
+        body.pop(field, None)
+    return body if limit is None else body | {channel.output_limit_field: limit}
+
+
+def _output_limit(call: ChatCall) -> object:
+    """Return the one limit that the vendor is told, in the one field that it reads.
+
+    The hold paid for the smaller of the caller's two. A vendor that reads the other one would
+    answer at the account's cost, or refuse a field that it does not know.
+    """
     if call.output_limit is not None:
-        body |= dict.fromkeys(_limit_fields(body, channel), call.output_limit)
-    return body
-
-
-def _limit_fields(body: Mapping[str, object], channel: Channel) -> list[str]:
-    """Return the caller's own limit fields, so that no vendor sees two; else the channel's."""
-    used = [name for name in _OUTPUT_LIMIT_FIELDS if name in body]
-    return used or [channel.output_limit_field]
+        return call.output_limit
+    asked = [
+        limit for field in _OUTPUT_LIMIT_FIELDS if isinstance(limit := call.body.get(field), int)
+    ]
+    return min(asked, default=None)

@@ -6,7 +6,7 @@ from starlette.exceptions import HTTPException
 
 from tollgate.errors import TollgateError
 from tollgate.web.envelope import Envelope
-from tollgate.web.errors import JSON_HEADERS, answer_error, error_body
+from tollgate.web.errors import JSON_HEADERS, answer_error, error_body, log_if_ours
 
 
 def create_app(title: str, *, cors_origin: str) -> FastAPI:
@@ -20,6 +20,7 @@ def create_app(title: str, *, cors_origin: str) -> FastAPI:
 
 
 async def _handle_ours(_: Request, error: Exception) -> Response:
+    log_if_ours(error)
     answer = answer_error(error)
     return Response(answer.body, answer.status, JSON_HEADERS | answer.headers)
 

@@ -117,3 +117,14 @@ def log_unforeseen(error: BaseException) -> None:
     frames = traceback.extract_tb(error.__traceback__)
     where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
     _log.error("unforeseen %s", type(error).__name__, extra={"trace": where})
+
+
+def log_if_ours(error: BaseException) -> None:
+    """Log an error that the operator has to mend; a caller's mistake is the caller's.
+
+    A ConfigurationError's text is meant for this log, and names the setting or the catalog's key.
+    """
+    if isinstance(error, errors.ConfigurationError):
+        _log.error("%s: %s", type(error).__name__, error)
+    elif not isinstance(error, errors.TollgateError):
+        log_unforeseen(error)

@@ -10,6 +10,7 @@ from tollgate.core.json_text import parse_object
 from tollgate.errors import InvalidRequestError, RequestTooLargeError
 
 MARGIN_S = 5.0  # kept back from the Lambda's time for the last frames and the ledger
+SILENCE_S_MAX = 290.0
 _NO_DEADLINE_S = 900.0
 
 
@@ -41,10 +42,14 @@ def find_request_id(scope: Mapping[str, object]) -> str:
     return found if isinstance(found, str) and found else str(uuid.uuid4())
 
 
-def find_budget_s(scope: Mapping[str, object]) -> Callable[[], float]:
-    """Return a function that tells the seconds left for the upstream, by the Lambda's deadline."""
+def find_budget_s(scope: Mapping[str, object], *, is_silent: bool) -> Callable[[], float]:
+    """Return a function that tells the seconds left for the upstream, by the Lambda's deadline.
+
+    `is_silent`: nothing is sent until the answer is there. API Gateway cuts such a line after 300
+    seconds, and an answer that nobody gets must not be paid for.
+    """
     context = scope.get("aws.context")
     remaining_ms = getattr(context, "get_remaining_time_in_millis", None)
-    left_s = remaining_ms() / 1000 if callable(remaining_ms) else _NO_DEADLINE_S
-    ends_at = time.monotonic() + left_s - MARGIN_S
+    left_s = (remaining_ms() / 1000 if callable(remaining_ms) else _NO_DEADLINE_S) - MARGIN_S
+    ends_at = time.monotonic() + (min(left_s, SILENCE_S_MAX) if is_silent else left_s)
     return lambda: ends_at - time.monotonic()

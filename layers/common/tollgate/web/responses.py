@@ -5,16 +5,15 @@ runs when a send fails, and a generator's `finally` is cancelled at its first aw
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing, suppress
 
 import anyio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from tollgate.errors import TollgateError
 from tollgate.metering.chat import ChatJob
-from tollgate.web.errors import JSON_HEADERS, answer_error, log_unforeseen
+from tollgate.web.errors import JSON_HEADERS, answer_error, log_if_ours
 
 STREAM_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -22,6 +21,7 @@ STREAM_HEADERS = {
     "x-accel-buffering": "no",
 }
 KEEPALIVE_FRAME = b": keep-alive\n\n"
+_SEND_S_MIN = 1.0
 
 
 class MeteredResponse(Response):
@@ -36,7 +36,7 @@ class MeteredResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Answer, then settle: also when the caller has gone or the server is cancelled."""
-        wire = _Wire(send)
+        wire = _Wire(send, self._job.budget_s)
         try:
             if self._is_stream:
                 await self._stream(wire)
@@ -54,18 +54,21 @@ class MeteredResponse(Response):
         await wire.end(body)
 
     async def _stream(self, wire: "_Wire") -> None:
-        async with _KeepAlive(wire, self._keepalive_s), aclosing(self._job.frames()) as frames:
+        def headers() -> Mapping[str, str]:
+            return STREAM_HEADERS | self._job.headers
+
+        beat = _KeepAlive(wire, self._keepalive_s, headers)
+        async with beat, aclosing(self._job.frames()) as frames:
             async for frame in frames:
-                await wire.write(frame, STREAM_HEADERS | self._job.headers)
+                await wire.write(frame, headers)
         await wire.end()
 
 
 async def _send_error(wire: "_Wire", error: Exception) -> None:
     """Send the error as an answer of its own, or as the last frame of a stream that has begun."""
-    if not isinstance(error, TollgateError):
-        log_unforeseen(error)
+    log_if_ours(error)
     answer = answer_error(error)
-    with suppress(OSError):  # the caller has gone
+    with suppress(OSError, TimeoutError):  # the caller has gone, or does not read
         if wire.is_started:
             await wire.end(answer.frame)
         else:
@@ -74,10 +77,15 @@ async def _send_error(wire: "_Wire", error: Exception) -> None:
 
 
 class _Wire:
-    """One HTTP answer on its way out. The lock keeps a comment from overtaking the status line."""
+    """One HTTP answer on its way out. The lock keeps a comment from overtaking the status line.
 
-    def __init__(self, send: Send) -> None:
+    A caller that does not read must not hold the request beyond the Lambda's time: its money is
+    settled after the answer. So every send has what is left of that, and raises TimeoutError.
+    """
+
+    def __init__(self, send: Send, budget_s: Callable[[], float]) -> None:
         self._send = send
+        self._budget_s = budget_s
         self._lock = asyncio.Lock()
         self._last_write_s = asyncio.get_running_loop().time()
         self.is_started = False
@@ -92,24 +100,31 @@ class _Wire:
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
 
-    async def write(self, body: bytes, headers: Mapping[str, str]) -> None:
+    async def write(self, body: bytes, headers: Callable[[], Mapping[str, str]]) -> None:
         """Send a piece, behind status 200 and `headers` if it is the first."""
         async with self._lock:
             if not self.is_started:
-                await self.start(200, headers)
+                await self.start(200, headers())
             self._last_write_s = asyncio.get_running_loop().time()
-            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+            await self._send_body(body, more_body=True)
 
     async def end(self, body: bytes = b"") -> None:
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        await self._send_body(body, more_body=False)
+
+    async def _send_body(self, body: bytes, *, more_body: bool) -> None:
+        async with asyncio.timeout(max(_SEND_S_MIN, self._budget_s())):
+            await self._send({"type": "http.response.body", "body": body, "more_body": more_body})
 
 
 class _KeepAlive:
     """Sends a comment whenever nothing was sent for `keepalive_s`, also as the first piece."""
 
-    def __init__(self, wire: _Wire, keepalive_s: float) -> None:
+    def __init__(
+        self, wire: _Wire, keepalive_s: float, headers: Callable[[], Mapping[str, str]]
+    ) -> None:
         self._wire = wire
         self._keepalive_s = keepalive_s
+        self._headers = headers
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> None:
@@ -125,4 +140,4 @@ class _KeepAlive:
         while True:
             await asyncio.sleep(max(0.01, self._keepalive_s - self._wire.silent_s))
             if self._wire.silent_s >= self._keepalive_s:
-                await self._wire.write(KEEPALIVE_FRAME, STREAM_HEADERS)
+                await self._wire.write(KEEPALIVE_FRAME, self._headers)

@@ -1,5 +1,6 @@
 """What every function needs once a process: settings, ledger, keys, catalog. Made at first use."""
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -24,8 +25,15 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def quiet_libraries() -> None:
+    """Keep the libraries' own lines out of the log: at DEBUG they print secrets and bodies."""
+    for name in ("boto3", "botocore", "httpcore", "httpx", "urllib3"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
 def make_services(settings: Settings) -> Services:
     """Return the parts that `settings` describe; nothing is called yet."""
+    quiet_libraries()
     client = connect(region=settings.region, endpoint_url=settings.dynamodb_url)
     ledger = DynamoLedger(client, settings.table)
     return Services(

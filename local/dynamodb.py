@@ -80,15 +80,21 @@ def _fetch(lib: Path) -> None:
     with tempfile.TemporaryDirectory(dir=lib.parent) as folder:
         target = Path(folder) / "lib"
         command = [maven, "-q", "-B", "-f", str(_POM), "dependency:copy-dependencies"]
-        run = subprocess.run(
-            [*command, f"-DoutputDirectory={target}"],
-            capture_output=True,
-            text=True,
-            timeout=_INSTALL_WITHIN_S,
-            check=False,
-        )
-        if run.returncode != 0:
-            raise MissingToolError(f"Maven could not fetch DynamoDB Local:\n{run.stdout[-2000:]}")
+        try:
+            subprocess.run(
+                [*command, f"-DoutputDirectory={target}"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=_INSTALL_WITHIN_S,
+                check=True,
+            )
+        except subprocess.SubprocessError as error:
+            said = str(getattr(error, "stdout", None) or error)
+            raise MissingToolError(
+                f"Maven could not fetch DynamoDB Local:\n{said[-2000:]}"
+            ) from error
         target.rename(lib)
 
 
@@ -132,8 +138,9 @@ def _wait_until_ready(database: DynamoDB, log: int) -> None:
 
 
 def _answers(url: str) -> bool:
+    straight = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        urllib.request.urlopen(url, timeout=5).close()  # noqa: S310 - loopback
+        straight.open(url, timeout=5).close()
     except urllib.error.HTTPError as error:
         error.close()
         return True  # it refuses a request without a signature: it is there

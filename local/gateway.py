@@ -11,6 +11,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
@@ -85,10 +86,11 @@ class Gateway:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
-        line = RequestLine(method=request.method, path=request.url.path, began_s=time.monotonic())
+        path = scope["raw_path"].decode("ascii", "backslashreplace")
+        line = RequestLine(method=request.method, path=path, began_s=time.monotonic())
         request_id = str(uuid.uuid4())
         try:
-            response = await self._answer(request, request_id)
+            response = await self._answer(request, path, request_id)
         except OwnAnswerError as error:
             response = self._answer_by_itself(error.kind, request_id)
         except ClientDisconnect:
@@ -99,8 +101,8 @@ class Gateway:
         finally:
             self._log(line.format())
 
-    async def _answer(self, request: Request, request_id: str) -> Response:
-        path = request.url.path.removeprefix(f"/{self._api.stage}")
+    async def _answer(self, request: Request, path: str, request_id: str) -> Response:
+        path = path.removeprefix(f"/{self._api.stage}")
         route, parameters = self._find(path, request.method)
         if request.method == "OPTIONS" and self._api.cors:
             return self._preflight()
@@ -117,7 +119,7 @@ class Gateway:
         for pattern, route in self._patterns:
             found = pattern.fullmatch(path)
             if found and (route.method in ("ANY", method) or method == "OPTIONS"):
-                return route, found.groupdict()
+                return route, {name: unquote(value) for name, value in found.groupdict().items()}
         raise OwnAnswerError("MISSING_AUTHENTICATION_TOKEN")
 
     def _preflight(self) -> Response:
@@ -142,7 +144,7 @@ class Gateway:
             HttpRequest(
                 method=request.method,
                 path=path,
-                query=request.url.query,
+                query=request.scope["query_string"].decode("latin-1"),
                 headers=list(request.headers.items()),
                 body=body,
                 source_ip=request.client.host if request.client else "127.0.0.1",

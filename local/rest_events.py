@@ -13,7 +13,7 @@ from local.template import Route
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
-    """A request as it came in. `path` is without the stage."""
+    """A request as it came in. `path` is percent-encoded as it was sent, without the stage."""
 
     method: str
     path: str

@@ -9,17 +9,16 @@ dynamodb_url, table, pid.
 import argparse
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import uvicorn
-from starlette.types import ASGIApp
 from tollgate.core.units import format_points
 from tollgate.ledger.model import Account
 
@@ -29,6 +28,7 @@ from local.demo_upstream import DEFAULT_CHUNKS_PER_S, make_demo_app
 from local.gateway import Gateway
 from local.ledger import prepare_account, write_private
 from local.sandbox import ROOT, Launch, Pool, SandboxError
+from local.serving import serving
 from local.template import Api, load_template, read_api
 
 TABLE = "tollgate"
@@ -84,10 +84,9 @@ async def serve(options: Options, environment: Mapping[str, str]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    options.home.mkdir(parents=True, exist_ok=True)
-    listener = _listen(options.port)
     async with contextlib.AsyncExitStack() as stack:
-        stack.callback(listener.close)
+        stack.enter_context(_owning(options.home))
+        listener = stack.enter_context(_listen(options.port))
         starting = asyncio.create_task(_start(stack, options, environment, listener))
         waiting = asyncio.create_task(stopped.wait())
         await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -98,6 +97,31 @@ async def serve(options: Options, environment: Mapping[str, str]) -> None:
         starting.result()
         await waiting
         print("\nStopping …", flush=True)
+
+
+@contextlib.contextmanager
+def _owning(home: Path) -> Iterator[None]:
+    """Keep a second gateway out of the same data, and clear away what a killed one left.
+
+    Raises: StartError: another gateway serves from this home.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    described = home / "gateway.json"
+    with (home / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StartError(f"a gateway is running already: {_address(described)}") from error
+        described.unlink(missing_ok=True)
+        yield
+
+
+def _address(described: Path) -> str:
+    try:
+        fields = json.loads(described.read_text())
+        return f"{fields['base_url']}, process {fields['pid']}"
+    except OSError:
+        return "it is just starting, or ending"
 
 
 def _listen(port: int) -> socket.socket:
@@ -118,11 +142,10 @@ async def _start(
     home = options.home
     lib = await asyncio.to_thread(dynamodb.install, home)
     print("Starting DynamoDB Local, the demo upstream and the functions", flush=True)
-    database = await asyncio.to_thread(dynamodb.start, lib, data=home / "dynamodb" / "data")
-    stack.callback(database.stop)
+    database = await _start_database(stack, lib, home / "dynamodb" / "data")
     demo_listener = _listen(0)
     chunks_per_s = float(environment.get("TOLLGATE_DEMO_CHUNKS_PER_S", DEFAULT_CHUNKS_PER_S))
-    await stack.enter_async_context(_serving(make_demo_app(chunks_per_s), demo_listener))
+    await stack.enter_async_context(serving(make_demo_app(chunks_per_s), demo_listener))
     key, account = await asyncio.to_thread(
         prepare_account, database.url, TABLE, home / "key", account_id=ACCOUNT, region=REGION
     )
@@ -134,7 +157,7 @@ async def _start(
     )
     pools = await _start_pools(stack, api, options, environment)
     gateway = Gateway(api, pools, log=lambda line: print(line, flush=True))
-    await stack.enter_async_context(_serving(gateway, listener))
+    await stack.enter_async_context(serving(gateway, listener))
     address = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
     _announce(address, key, account, home)
     described = home / "gateway.json"
@@ -142,6 +165,20 @@ async def _start(
     fields |= {"dynamodb_url": database.url, "table": TABLE}
     write_private(described, json.dumps(fields | {"pid": os.getpid()}, indent=2))
     stack.callback(described.unlink, missing_ok=True)
+
+
+async def _start_database(
+    stack: contextlib.AsyncExitStack, lib: Path, data: Path
+) -> dynamodb.DynamoDB:
+    """Start DynamoDB Local; it is stopped even if an interrupt comes before it is ready."""
+    starting = asyncio.ensure_future(asyncio.to_thread(dynamodb.start, lib, data=data))
+
+    async def stop() -> None:
+        with contextlib.suppress(dynamodb.MissingToolError):
+            (await starting).stop()
+
+    stack.push_async_callback(stop)
+    return await asyncio.shield(starting)
 
 
 def _catalog_text(options: Options, demo: socket.socket, environment: Mapping[str, str]) -> str:
@@ -184,36 +221,6 @@ async def _start_pools(
         stack.push_async_callback(pool.stop)
     await asyncio.gather(*(pool.warm() for pool in pools.values()))
     return pools
-
-
-class _Server(uvicorn.Server):
-    """A uvicorn that leaves signals to us: there are two of them in this process."""
-
-    @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN202
-        """Capture nothing."""
-        yield
-
-
-@contextlib.asynccontextmanager
-async def _serving(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
-    """Serve an app on a socket while the context is open."""
-    config = uvicorn.Config(
-        app,
-        log_level="critical",
-        access_log=False,
-        lifespan="off",
-        timeout_graceful_shutdown=2,
-        timeout_keep_alive=75,
-    )
-    server = _Server(config)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 def _announce(base_url: str, key: str, account: Account, home: Path) -> None:

@@ -90,11 +90,6 @@ class RuntimeApi:
         self._current = invocation
         self._events.put_nowait(invocation)
 
-    def lose(self) -> None:
-        """Note that the sandbox is gone: its answer, if one was due, will not come."""
-        if self._current is not None and not self._current.is_answered:
-            self._current.put(Kind.LOST)
-
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         if task is not None:

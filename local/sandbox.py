@@ -6,6 +6,7 @@ it has one, against a Runtime API of its own.
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -72,7 +73,8 @@ class Sandbox:
             )
         if not await self._is_ready_within(_INIT_WITHIN_S):
             await self.stop()
-            raise SandboxError(f"{self._function.name} did not start; see {self._launch.log}")
+            why = _read_message(self._api.init_error)
+            raise SandboxError(f"{self._function.name} did not start{why}; see {self._launch.log}")
 
     def _command(self) -> list[str]:
         stock = [self._launch.python, "-m", "awslambdaric", self._function.handler]
@@ -165,6 +167,14 @@ class Sandbox:
         await self._api.stop()
 
 
+def _read_message(init_error: bytes | None) -> str:
+    """Return what a runtime posted to /init/error, as the end of a sentence."""
+    try:
+        return f": {json.loads(init_error or b'')['errorMessage']}"
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
 class Pool:
     """The sandboxes of one function: the one used last is used first."""
 
@@ -237,7 +247,11 @@ class Pool:
     async def _start(self) -> Sandbox:
         sandbox = Sandbox(self.function, self._launch)
         self._all.add(sandbox)
-        await sandbox.start()
+        try:
+            await sandbox.start()
+        except SandboxError:
+            self._all.discard(sandbox)
+            raise
         return sandbox
 
     async def stop(self) -> None:

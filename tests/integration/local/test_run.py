@@ -137,7 +137,7 @@ def spend(fields: dict[str, str]) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="uses Linux's parent-death signal")
 def test_even_a_kill_leaves_no_orphan(home: Path, started: list[subprocess.Popen[bytes]]) -> None:
-    """SIGKILL of the gateway takes Java and the sandboxes along; the stale file does no harm."""
+    """SIGKILL of the gateway takes Java and the sandboxes along; the next one clears its file."""
     process = start(started, home)
     wait_until_up(process, home)
 
@@ -145,11 +145,10 @@ def test_even_a_kill_leaves_no_orphan(home: Path, started: list[subprocess.Popen
     process.wait()
     wait_until_gone(home)
 
-    again = start(started, home)
-    deadline = time.monotonic() + 60
-    while json.loads((home / "gateway.json").read_text())["pid"] != again.pid:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    again = start(started, home, PATH="/nonexistent")
+    assert again.wait(30) == 1
+    assert not (home / "gateway.json").exists()
+    assert wait_until_up(start(started, home), home)["pid"] != process.pid
 
 
 def test_taken_port_is_said(home: Path, started: list[subprocess.Popen[bytes]]) -> None:
@@ -163,6 +162,48 @@ def test_taken_port_is_said(home: Path, started: list[subprocess.Popen[bytes]]) 
     assert f"port {port} is taken" in said
     assert "make run PORT=" in said
     assert "Traceback" not in said
+
+
+def test_second_gateway_is_refused(home: Path, started: list[subprocess.Popen[bytes]]) -> None:
+    """Two would write to one database; the first one's address is told, and it goes on."""
+    first = start(started, home)
+    fields = wait_until_up(first, home)
+
+    second = start(started, home)
+
+    assert second.wait(30) == 1
+    said = (home / "console.log").read_text()
+    assert f"already: {fields['base_url']}, process {first.pid}" in said
+    assert json.loads((home / "gateway.json").read_text()) == fields
+    spend(fields)
+
+
+def test_interrupt_while_it_starts_leaves_nothing(
+    home: Path, started: list[subprocess.Popen[bytes]]
+) -> None:
+    """Java may be half up by then."""
+    process = start(started, home)
+    deadline = time.monotonic() + 60
+    while "Starting DynamoDB" not in (home / "console.log").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(60) == 0
+    wait_until_gone(home)
+    assert "Traceback" not in (home / "console.log").read_text()
+    assert not (home / "gateway.json").exists()
+
+
+def test_proxy_of_the_environment_is_not_used_here(
+    home: Path, started: list[subprocess.Popen[bytes]]
+) -> None:
+    """What runs on this machine is reached directly."""
+    dead = dict.fromkeys(("http_proxy", "HTTP_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+    fields = wait_until_up(start(started, home, no_proxy="", NO_PROXY="", **dead), home)
+
+    spend(fields)
 
 
 def test_missing_java_is_said(home: Path, started: list[subprocess.Popen[bytes]]) -> None:

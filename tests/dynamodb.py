@@ -27,39 +27,44 @@ def dynamodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @contextmanager
 def _sharing(base: Path) -> Iterator[str]:
-    """Start the server in the first worker that asks; the last one to leave ends it."""
+    """Start the server in the first worker that asks; it is ended when the last one has left."""
     shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
-    state_file, lock_file = shared / "dynamodb.json", shared / "dynamodb.lock"
     started: dynamodb.DynamoDB | None = None
-    with lock_file.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        state = json.loads(state_file.read_text()) if state_file.is_file() else None
-        if state is None:
+    with _locked_state(shared) as state:
+        if "url" not in state:
             started = dynamodb.start(dynamodb.install(ROOT / ".local"), data=None)
-            state = {"url": started.url, "users": 0}
+            state |= {"url": started.url, "users": 0}
         state["users"] += 1
-        state_file.write_text(json.dumps(state))
+        url: str = state["url"]
     try:
-        yield state["url"]
+        yield url
     finally:
-        _leave(state_file, lock_file, started)
+        with _locked_state(shared) as state:
+            state["users"] -= 1
+        if started is not None:
+            _stop_after_the_others(started, shared)
 
 
-def _leave(state_file: Path, lock_file: Path, started: dynamodb.DynamoDB | None) -> None:
-    """Count this worker out; whoever started the server waits for the others."""
-    with lock_file.open("w") as lock:
+@contextmanager
+def _locked_state(shared: Path) -> Iterator[dict[str, Any]]:
+    """Read and write what the workers share, one at a time."""
+    file = shared / "dynamodb.json"
+    with (shared / "dynamodb.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        state = json.loads(state_file.read_text())
-        state["users"] -= 1
-        state_file.write_text(json.dumps(state))
-    if started is not None:
-        _wait_for_the_others(state_file)
-        started.stop()
+        state: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+        yield state
+        file.write_text(json.dumps(state))
 
 
-def _wait_for_the_others(state_file: Path) -> None:
+def _stop_after_the_others(started: dynamodb.DynamoDB, shared: Path) -> None:
+    """Wait for the workers that use the server; whoever comes later starts one of its own."""
     deadline = time.monotonic() + 600
-    while json.loads(state_file.read_text())["users"] > 0 and time.monotonic() < deadline:
+    while True:
+        with _locked_state(shared) as state:
+            if state["users"] == 0 or time.monotonic() > deadline:
+                started.stop()
+                state.clear()
+                return
         time.sleep(0.1)
 
 

@@ -81,9 +81,9 @@ async def client(pools: dict[str, Pool]) -> AsyncIterator[httpx.AsyncClient]:
                 yield client
 
 
-async def wait_until_idle(pool: Pool) -> None:
+async def wait_until_idle(pool: Pool, count: int = 1) -> None:
     async with asyncio.timeout(20):
-        while not pool._idle:  # noqa: ASYNC110 - the pool has no event for it
+        while len(pool._idle) < count:  # noqa: ASYNC110 - the pool has no event for it
             await asyncio.sleep(0.01)
 
 
@@ -153,9 +153,12 @@ async def test_sandboxes_serve_one_request_each_and_are_capped(client: httpx.Asy
     assert len({one.headers["x-pid"] for one in answers}) == 2
 
 
-async def test_killed_sandbox_is_502_and_replaced(client: httpx.AsyncClient) -> None:
+async def test_killed_sandbox_is_502_and_replaced(
+    client: httpx.AsyncClient, pools: dict[str, Pool]
+) -> None:
     """A process that dies costs its request, and new ones take its place."""
     before = await asyncio.gather(*(client.post("/s/slow") for _ in range(2)))
+    await wait_until_idle(pools["Stream"], 2)
     killed = await asyncio.gather(*(client.post("/s/die") for _ in range(2)))
     after = await asyncio.gather(*(client.post("/s/slow") for _ in range(2)))
 

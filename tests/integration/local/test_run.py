@@ -113,12 +113,18 @@ def test_what_is_printed_works_as_printed(
 def test_it_ends_cleanly_and_keeps_the_balance(
     home: Path, started: list[subprocess.Popen[bytes]], number: signal.Signals
 ) -> None:
-    """After a signal nothing runs and gateway.json is gone; a restart has key and balance."""
+    """After a signal nothing runs and gateway.json is gone; a restart has key and balance.
+
+    Ctrl-C reaches the whole process group, as in a terminal; SIGTERM the process alone.
+    """
     first = start(started, home, TOLLGATE_DEMO_CHUNKS_PER_S="0")
     before = wait_until_up(first, home)
     spend(before)
 
-    first.send_signal(number)
+    if number is signal.SIGINT:
+        os.killpg(first.pid, number)
+    else:
+        first.send_signal(number)
     assert first.wait(30) == 0
     wait_until_gone(home)
     assert not (home / "gateway.json").exists()

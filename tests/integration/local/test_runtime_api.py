@@ -52,6 +52,11 @@ async def runtime() -> AsyncIterator[Runtime]:
     await api.stop()
 
 
+async def next_part(invocation: Invocation) -> Part:
+    async with asyncio.timeout(20):
+        return await invocation.parts.get()
+
+
 async def pieces(*sent: bytes) -> AsyncIterator[bytes]:
     for one in sent:
         yield one
@@ -80,7 +85,7 @@ async def test_buffered_answer_is_one_part(runtime: Runtime) -> None:
     found = await runtime.http.post("invocation/r-1/response", content=b"answer")
 
     assert found.status_code == 202
-    assert await invocation.parts.get() == Part(Kind.BUFFERED, b"answer")
+    assert await next_part(invocation) == Part(Kind.BUFFERED, b"answer")
 
 
 async def test_chunks_come_while_the_body_is_open(runtime: Runtime) -> None:
@@ -91,7 +96,7 @@ async def test_chunks_come_while_the_body_is_open(runtime: Runtime) -> None:
     async def body() -> AsyncIterator[bytes]:
         for one in (b"one", b"two"):
             yield one
-            seen.append(await invocation.parts.get())
+            seen.append(await next_part(invocation))
 
     async with asyncio.timeout(20):
         found = await runtime.http.post(
@@ -99,7 +104,7 @@ async def test_chunks_come_while_the_body_is_open(runtime: Runtime) -> None:
         )
 
     assert seen == [Part(Kind.CHUNK, b"one"), Part(Kind.CHUNK, b"two")]
-    assert await invocation.parts.get() == Part(Kind.END)
+    assert await next_part(invocation) == Part(Kind.END)
     assert found.status_code == 202
 
 
@@ -111,8 +116,8 @@ async def test_trailers_tell_the_functions_error(runtime: Runtime) -> None:
         "Transfer-Encoding: chunked", b"3\r\none\r\n0\r\n" + trailer + b"\r\n"
     )
 
-    assert await invocation.parts.get() == Part(Kind.CHUNK, b"one")
-    assert await invocation.parts.get() == Part(Kind.END, b"Function.Oops")
+    assert await next_part(invocation) == Part(Kind.CHUNK, b"one")
+    assert await next_part(invocation) == Part(Kind.END, b"Function.Oops")
     writer.close()
 
 
@@ -120,7 +125,7 @@ async def test_next_is_refused_while_an_answer_is_open(runtime: Runtime) -> None
     """403: a runtime may not work on two events."""
     invocation = await runtime.take()
     writer = await runtime.post_raw("Transfer-Encoding: chunked", b"3\r\none\r\n")
-    assert await invocation.parts.get() == Part(Kind.CHUNK, b"one")
+    assert await next_part(invocation) == Part(Kind.CHUNK, b"one")
 
     assert (await runtime.http.get("invocation/next")).status_code == 403
     writer.close()
@@ -130,10 +135,10 @@ async def test_stream_that_breaks_off_is_lost(runtime: Runtime) -> None:
     """Half an answer is not an end."""
     invocation = await runtime.take()
     writer = await runtime.post_raw("Transfer-Encoding: chunked", b"3\r\none\r\n")
-    assert await invocation.parts.get() == Part(Kind.CHUNK, b"one")
+    assert await next_part(invocation) == Part(Kind.CHUNK, b"one")
     writer.close()
 
-    assert await invocation.parts.get() == Part(Kind.LOST)
+    assert await next_part(invocation) == Part(Kind.LOST)
 
 
 @pytest.mark.parametrize("headers", [{}, STREAMING])
@@ -158,7 +163,7 @@ async def test_buffered_answer_beyond_six_megabytes_is_413(runtime: Runtime) -> 
     )
 
     assert found.status_code == 413
-    assert (await invocation.parts.get()).kind is Kind.ERROR
+    assert (await next_part(invocation)).kind is Kind.ERROR
 
 
 async def test_errors_are_taken(runtime: Runtime) -> None:
@@ -168,7 +173,7 @@ async def test_errors_are_taken(runtime: Runtime) -> None:
     init = await runtime.http.post("init/error", content=b'{"errorMessage":"m"}')
 
     assert (failed.status_code, init.status_code) == (202, 202)
-    assert await invocation.parts.get() == Part(Kind.ERROR, b'{"errorType":"E"}')
+    assert await next_part(invocation) == Part(Kind.ERROR, b'{"errorType":"E"}')
     assert runtime.api.init_error == b'{"errorMessage":"m"}'
 
 

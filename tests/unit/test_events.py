@@ -9,7 +9,8 @@ import pytest
 from mangum.handlers import APIGateway
 from mangum.types import LambdaConfig
 
-from tests.cloudformation import ROOT, load_template
+from local.sandbox import ROOT
+from local.template import load_template
 
 EVENTS = sorted((ROOT / "events").glob("*.json"))
 CONFIG = LambdaConfig(api_gateway_base_path="/", text_mime_types=[], exclude_headers=[])
@@ -19,7 +20,7 @@ CONFIG = LambdaConfig(api_gateway_base_path="/", text_mime_types=[], exclude_hea
 def test_event_is_a_request_of_its_function(file: Path) -> None:
     """The event's resource is one of the template's routes of the function it is named for."""
     event: dict[str, Any] = json.loads(file.read_text())
-    function = load_template()["Resources"][f"{file.stem.split('.')[0].title()}Function"]
+    function = load_template(ROOT / "template.yaml")["Resources"][f"{file.stem.split('.')[0].title()}Function"]
     routes = {route["Properties"]["Path"] for route in function["Properties"]["Events"].values()}
     context: Any = SimpleNamespace()
 
@@ -32,7 +33,7 @@ def test_event_is_a_request_of_its_function(file: Path) -> None:
 
 def test_every_function_has_events() -> None:
     """There is an event for each function to be tried with."""
-    resources = load_template()["Resources"]
+    resources = load_template(ROOT / "template.yaml")["Resources"]
     functions = {name for name in resources if name.endswith("Function")}
 
     assert functions == {f"{file.stem.split('.')[0].title()}Function" for file in EVENTS}

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from tollgate.web.envelope import ALLOWED_HEADERS, ALLOWED_METHODS
 
-from tests.cloudformation import ROOT, load_template
+from local.sandbox import ROOT
+from local.template import load_template
 
-RESOURCES: dict[str, Any] = load_template()["Resources"]
+RESOURCES: dict[str, Any] = load_template(ROOT / "template.yaml")["Resources"]
 FUNCTIONS = {
     name: resource["Properties"]
     for name, resource in RESOURCES.items()

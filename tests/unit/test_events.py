@@ -20,7 +20,8 @@ CONFIG = LambdaConfig(api_gateway_base_path="/", text_mime_types=[], exclude_hea
 def test_event_is_a_request_of_its_function(file: Path) -> None:
     """The event's resource is one of the template's routes of the function it is named for."""
     event: dict[str, Any] = json.loads(file.read_text())
-    function = load_template(ROOT / "template.yaml")["Resources"][f"{file.stem.split('.')[0].title()}Function"]
+    name = f"{file.stem.split('.')[0].title()}Function"
+    function = load_template(ROOT / "template.yaml")["Resources"][name]
     routes = {route["Properties"]["Path"] for route in function["Properties"]["Events"].values()}
     context: Any = SimpleNamespace()
 

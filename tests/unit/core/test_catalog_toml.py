@@ -36,9 +36,9 @@ def only_channel(text: str) -> Channel:
     return channel
 
 
-def flat_price(amounts: Mapping[str, int], *, request: int = 0, search: int = 0) -> Price:
+def flat_price(amounts: Mapping[str, int], *, request: int = 0) -> Price:
     kinds = {name: Picopoints(amount) for name, amount in amounts.items()}
-    return Price(**kinds, request=Micropoints(request), search=Micropoints(search))
+    return Price(**kinds, request=Micropoints(request))
 
 
 def test_everything_said() -> None:
@@ -160,7 +160,7 @@ def test_prices_of_every_kind() -> None:
     price = only_model(
         in_model(
             "price = { input = 2.5, cached_input = 0.000001, cache_write = 3, audio_input = 40, "
-            "output = 10, reasoning = 11, audio_output = 80, request = 0.5, search = 1.25 }"
+            "output = 10, reasoning = 11, audio_output = 80, request = 0.5 }"
         )
     ).price
 
@@ -175,7 +175,6 @@ def test_prices_of_every_kind() -> None:
             "audio_output": 80_000_000,
         },
         request=500_000,
-        search=1_250_000,
     )
 
 
@@ -212,7 +211,7 @@ def test_free_is_said_aloud() -> None:
         "2026-01-01",
     ],
 )
-@pytest.mark.parametrize("kind", ["input", "cached_input", "request", "search"])
+@pytest.mark.parametrize("kind", ["input", "cached_input", "request"])
 def test_unfit_amounts(kind: str, amount: str) -> None:
     """A price is a finite number of points, not negative, with at most six decimals."""
     others = "".join(f"{name} = 1, " for name in ("input", "output") if name != kind)

@@ -56,6 +56,11 @@ def test_tier_multiplies_the_tokens_price(percent: int, expected: int) -> None:
     assert expected == charge(usage(500, 500), price(), tier_percent=percent)
 
 
+def test_search_has_its_own_price_whatever_the_tier() -> None:
+    """A search costs the same on a cheap tier, and is added after the rounding."""
+    assert charge(usage(500, 500), price(), tier_percent=50, search=Micropoints(7)) == 507
+
+
 def quote(**fields: object) -> Quote:
     base = Quote(
         price=price(input=1, output=4),
@@ -115,3 +120,19 @@ def test_free_output_is_not_limited() -> None:
 def test_running_charge_counts_chunks_as_tokens() -> None:
     """The plain prices, whatever the chunk carried."""
     assert [quote().running(chunks) for chunks in (0, 1, 2)] == [100, 104, 108]
+
+
+def test_search_is_held_at_its_most_and_then_counted_as_it_is() -> None:
+    """Of 100 prompt tokens 40 were for results; 25 came, for a price of 3 in place of 10."""
+    held = quote(search_tokens=Tokens(40), search=Micropoints(10))
+    found = held.after_search(tokens=Tokens(25), price=Micropoints(3))
+
+    assert (held.worst, held.running(0)) == (4110, 110)
+    assert (found.prompt_tokens, found.worst, found.running(2)) == (85, 4088, 96)
+
+
+def test_output_limit_is_paid_after_the_search() -> None:
+    """What the search costs buys no output, on any tier."""
+    found = quote(search=Micropoints(100), tier_percent=200)
+
+    assert found.output_tokens_for(Micropoints(100 + 200 + 8 * 25)) == 25

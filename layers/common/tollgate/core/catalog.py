@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tollgate.core.prices import Price
+from tollgate.core.units import Micropoints
 
 type ChannelKind = Literal["openai", "azure"]
 type EncodingName = Literal["o200k_base", "cl100k_base"]
 type OutputLimitField = Literal["max_tokens", "max_completion_tokens"]
+type SearchKind = Literal["searxng", "tavily", "brave"]
+type SafeSearch = Literal["off", "moderate", "strict"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +91,36 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SearchProvider:
+    """One account with a web search, for `web-` names; lower `priority` first.
+
+    `price`: of one search. `timeout_s`: for its whole answer. At most `results_max` results are
+    shown to the model, in at most `text_tokens_max` tokens of its encoding. `options`: parameters
+    of the provider's own, sent as they are. `key_name` as a channel's.
+    """
+
+    name: str
+    kind: SearchKind
+    base_url: str
+    key_name: str | None
+    price: Micropoints
+    priority: int = 0
+    timeout_s: float = 10.0
+    results_max: int = 5
+    text_tokens_max: int = 2000
+    safe_search: SafeSearch = "moderate"
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
-    """Everything on sale. `version` is the first 12 hex digits of the text's SHA-256."""
+    """Everything on sale. `version` is the first 12 hex digits of the text's SHA-256.
+
+    `search`: the search providers in the order in which they are asked.
+    """
 
     version: str
     points_per_usd: int
     channels: Mapping[str, Channel]
     models: Mapping[str, Model]
+    search: tuple[SearchProvider, ...] = ()

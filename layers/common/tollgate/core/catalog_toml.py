@@ -19,16 +19,12 @@ from tollgate.core.catalog import (
     Timeouts,
 )
 from tollgate.core.prices import Price
-from tollgate.core.toml_table import Table
+from tollgate.core.search_toml import read_search_provider
+from tollgate.core.toml_table import POINTS_PROBLEM, Table
 from tollgate.core.units import Micropoints, Picopoints
 from tollgate.errors import CatalogError
 
-_DECIMALS = 6
-_AMOUNT_PROBLEM = "must be a number of points, 0 or more, with at most 6 decimals"
 _SECONDS_MAX = 1000
-_PRICE_MAX = 10**9  # points per million tokens
-_NAME_CHARACTERS_MAX = 200
-_ADDRESS = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _DEFAULT_IMAGE_TOKENS: Mapping[str, object] = {"scheme": "flat", "base": 2048}
@@ -57,9 +53,17 @@ def parse_catalog(text: str) -> Catalog:
         name: _read_model(table, name, channels)
         for name, table in root.take_tables("models").items()
     }
+    search = [
+        read_search_provider(table, name) for name, table in root.take_tables("search").items()
+    ]
     root.end()
-    version = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return Catalog(version=version, points_per_usd=points_per_usd, channels=channels, models=models)
+    return Catalog(
+        version=hashlib.sha256(text.encode()).hexdigest()[:12],
+        points_per_usd=points_per_usd,
+        channels=channels,
+        models=models,
+        search=tuple(sorted(search, key=lambda provider: provider.priority)),
+    )
 
 
 def _parse_toml(text: str) -> dict[str, object]:
@@ -71,21 +75,12 @@ def _parse_toml(text: str) -> dict[str, object]:
         raise CatalogError("catalog", f"is not TOML: {error}") from error
 
 
-def _check_name(table: Table, name: str) -> None:
-    is_fit = 1 <= len(name) <= _NAME_CHARACTERS_MAX and name.isprintable() and " " not in name
-    if not is_fit:
-        raise CatalogError(table.key, "a name has 1 to 200 printable characters and no space")
-
-
 def _read_channel(table: Table, name: str) -> Channel:
-    _check_name(table, name)
-    base_url = table.take("base_url", str).rstrip("/")
-    if not _ADDRESS.fullmatch(base_url):
-        raise CatalogError(table.child("base_url"), "must be an http or https address")
+    table.check_name(name)
     channel = Channel(
         name=name,
         kind=table.take_choice("kind", ("openai", "azure"), "openai"),
-        base_url=base_url,
+        base_url=table.take_address("base_url"),
         key_name=table.take("key", str, "") or None,
         api_version=table.take("api_version", str, "") or None,
         headers=_read_headers(table.take_table("headers")),
@@ -107,21 +102,15 @@ def _read_headers(table: Table) -> dict[str, str]:
 
 
 def _read_timeouts(table: Table) -> Timeouts:
-    problem = f"must be seconds, above 0 and below {_SECONDS_MAX}"
-    found: dict[str, float] = {}
-    for field in fields(Timeouts):
-        value = table.take_number(field.name, problem)
-        if value is None:
-            continue
-        if not 0 < value < _SECONDS_MAX:
-            raise CatalogError(table.child(field.name), problem)
-        found[field.name] = float(value)
+    given = {
+        field.name: table.take_seconds(field.name, below=_SECONDS_MAX) for field in fields(Timeouts)
+    }
     table.end()
-    return Timeouts(**found)
+    return Timeouts(**{name: value for name, value in given.items() if value is not None})
 
 
 def _read_model(table: Table, name: str, channels: Mapping[str, Channel]) -> Model:
-    _check_name(table, name)
+    table.check_name(name)
     context = table.take_count("context_tokens_max", at_least=1)
     model = Model(
         name=name,
@@ -188,37 +177,26 @@ def _read_price(value: object, key: str) -> Price | None:
     if value is None:
         return None
     if value == "free":
-        return _make_price(dict.fromkeys(_FALLBACK_KINDS, 0), request=0, search=0)
+        return _make_price(dict.fromkeys(_FALLBACK_KINDS, 0), request=0)
     if not isinstance(value, dict):
         raise CatalogError(key, 'must be a table, or "free"')
     table = Table(value, key)
     kinds: dict[str, int] = {}
     for kind, fallback in _FALLBACK_KINDS.items():
-        amount = _read_amount(table, kind)
+        amount = table.take_points(kind)
         if amount is None and fallback is None:
-            raise CatalogError(table.child(kind), f"is missing; {_AMOUNT_PROBLEM}")
+            raise CatalogError(table.child(kind), f"is missing; {POINTS_PROBLEM}")
         kinds[kind] = kinds[fallback or kind] if amount is None else amount
     if kinds["cached_input"] > kinds["input"]:
         # A hold assumes that no input is dearer than fresh input.
         raise CatalogError(table.child("cached_input"), "must not be above input")
-    extras = {name: _read_amount(table, name) or 0 for name in ("request", "search")}
+    request = table.take_points("request") or 0
     table.end()
-    return _make_price(kinds, **extras)
+    return _make_price(kinds, request=request)
 
 
-def _make_price(picopoints: Mapping[str, int], *, request: int, search: int) -> Price:
+def _make_price(picopoints: Mapping[str, int], *, request: int) -> Price:
     return Price(
         **{kind: Picopoints(amount) for kind, amount in picopoints.items()},
         request=Micropoints(request),
-        search=Micropoints(search),
     )
-
-
-def _read_amount(table: Table, name: str) -> int | None:
-    """Return a price in millionths of a point: a token's picopoints, or micropoints."""
-    amount = table.take_number(name, _AMOUNT_PROBLEM)
-    if amount is None:
-        return None
-    if not 0 <= amount <= _PRICE_MAX or amount != round(amount, _DECIMALS):
-        raise CatalogError(table.child(name), _AMOUNT_PROBLEM)
-    return int(amount.scaleb(_DECIMALS))

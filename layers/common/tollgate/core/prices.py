@@ -22,7 +22,6 @@ class Price:
     reasoning: Picopoints
     audio_output: Picopoints
     request: Micropoints = Micropoints(0)
-    search: Micropoints = Micropoints(0)
 
     @property
     def output_max(self) -> Picopoints:
@@ -59,7 +58,13 @@ class Usage:
         return Tokens(self.prompt + self.completion)
 
 
-def charge(usage: Usage, price: Price, *, tier_percent: int = 100) -> Micropoints:
+def charge(
+    usage: Usage,
+    price: Price,
+    *,
+    tier_percent: int = 100,
+    search: Micropoints = Micropoints(0),
+) -> Micropoints:
     """Return what one finished request costs.
 
     Rounds up once, after summing, so a request never costs less than its parts.
@@ -67,7 +72,8 @@ def charge(usage: Usage, price: Price, *, tier_percent: int = 100) -> Micropoint
     Args:
         usage: token counts, each 0 <= n < 2**53.
         price: picopoints a token.
-        tier_percent: the service tier's multiplier, in percent of the price.
+        tier_percent: the service tier's multiplier, in percent of the tokens' price.
+        search: what the request's web search costs, whatever the tier.
     """
     plain_prompt = usage.prompt - usage.cached - usage.cache_write - usage.audio_prompt
     plain_completion = usage.completion - usage.reasoning - usage.audio_completion
@@ -81,4 +87,4 @@ def charge(usage: Usage, price: Price, *, tier_percent: int = 100) -> Micropoint
         + usage.audio_completion * price.audio_output
     )
     tiered = -(-tokens_cost * tier_percent // 100)
-    return Micropoints(round_up(Picopoints(tiered)) + price.request)
+    return Micropoints(round_up(Picopoints(tiered)) + price.request + search)

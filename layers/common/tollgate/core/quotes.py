@@ -1,6 +1,6 @@
 """What a request may cost before it runs, and what it has come to while it runs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tollgate.core.prices import Price
 from tollgate.core.units import Micropoints, Picopoints, Tokens, round_up
@@ -14,7 +14,9 @@ class Quote:
     """Prices of one request, each the dearest kind that this request can meet.
 
     `prompt_tokens` counts the prompt once; `choices` is the request's `n`; `output_tokens_max` is
-    the limit of one choice, whether the caller's or the model's.
+    the limit of one choice, whether the caller's or the model's. Of `prompt_tokens`, the last
+    `search_tokens` are a web search's results, and `search` is its price: before the search the
+    most that either can be, after it what they are.
     """
 
     price: Price
@@ -24,6 +26,8 @@ class Quote:
     tier_percent: int
     has_audio_input: bool
     has_audio_output: bool
+    search_tokens: Tokens = Tokens(0)
+    search: Micropoints = Micropoints(0)
 
     def _cost(self, output_tokens: int) -> Micropoints:
         """Return the most that the prompt and so many output tokens a choice can cost."""
@@ -35,7 +39,12 @@ class Quote:
 
     def _total(self, tokens_cost: int) -> Micropoints:
         tiered = -(-tokens_cost * self.tier_percent // 100)
-        return Micropoints(round_up(Picopoints(tiered)) + self.price.request)
+        return Micropoints(round_up(Picopoints(tiered)) + self._flat)
+
+    @property
+    def _flat(self) -> Micropoints:
+        """What the request costs whatever its tokens."""
+        return Micropoints(self.price.request + self.search)
 
     @property
     def _input_price(self) -> Picopoints:
@@ -64,12 +73,21 @@ class Quote:
 
     def output_tokens_for(self, amount: Micropoints) -> Tokens:
         """Return the output limit a choice that `amount` pays for, at most `output_tokens_max`."""
-        tokens_cost = (amount - self.price.request) * 1_000_000 * 100 // self.tier_percent
+        tokens_cost = (amount - self._flat) * 1_000_000 * 100 // self.tier_percent
         left = tokens_cost - self.prompt_tokens * self._input_price
         unit = self.choices * self._output_price
         if unit == 0:
             return self.output_tokens_max
         return Tokens(max(0, min(self.output_tokens_max, left // unit)))
+
+    def after_search(self, *, tokens: Tokens, price: Micropoints) -> "Quote":
+        """Return the quote with what the search's results count and what it costs."""
+        return replace(
+            self,
+            prompt_tokens=Tokens(self.prompt_tokens - self.search_tokens + tokens),
+            search_tokens=tokens,
+            search=price,
+        )
 
     def running(self, output_chunks: int) -> Micropoints:
         """Return the running charge after so many chunks with output, at the plain prices."""

@@ -12,6 +12,11 @@ from typing import Any
 from tollgate.errors import CatalogError
 
 COUNT_MAX = 2**53 - 1
+POINTS_PROBLEM = "must be a number of points, 0 or more, with at most 6 decimals"
+_POINTS_MAX = 10**9
+_POINTS_DECIMALS = 6
+_ADDRESS = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?")
+_NAME_CHARACTERS_MAX = 200
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _KIND_NAMES: Mapping[type, str] = {
     str: "text",
@@ -90,12 +95,47 @@ class Table:
             raise CatalogError(self.child(name), problem)
         return number
 
+    def take_points(self, name: str) -> int | None:
+        """Return points as millionths, or None where it is absent.
+
+        Points per million tokens are a token's picopoints then, and points are micropoints.
+        """
+        amount = self.take_number(name, POINTS_PROBLEM)
+        if amount is None:
+            return None
+        if not 0 <= amount <= _POINTS_MAX or amount != round(amount, _POINTS_DECIMALS):
+            raise CatalogError(self.child(name), POINTS_PROBLEM)
+        return int(amount.scaleb(_POINTS_DECIMALS))
+
+    def take_seconds(self, name: str, *, below: int) -> float | None:
+        """Return seconds above 0 and below `below`, or None where it is absent."""
+        problem = f"must be seconds, above 0 and below {below}"
+        value = self.take_number(name, problem)
+        if value is None:
+            return None
+        if not 0 < value < below:
+            raise CatalogError(self.child(name), problem)
+        return float(value)
+
+    def take_address(self, name: str, default: str | None = None) -> str:
+        """Return an http or https address without query, and without a slash at its end."""
+        address = self.take(name, str, default).rstrip("/")
+        if not _ADDRESS.fullmatch(address):
+            raise CatalogError(self.child(name), "must be an http or https address")
+        return address
+
     def take_choice(self, name: str, choices: tuple[str, ...], default: str) -> Any:
         """Return one of `choices`; typed by where it goes, a Literal."""
         value = self.take(name, str, default)
         if value not in choices:
             raise CatalogError(self.child(name), f"must be one of {', '.join(choices)}")
         return value
+
+    def check_name(self, name: str) -> None:
+        """Complain of a name that could not stand in a request or in a log's line."""
+        is_fit = 1 <= len(name) <= _NAME_CHARACTERS_MAX and name.isprintable() and " " not in name
+        if not is_fit:
+            raise CatalogError(self.key, "a name has 1 to 200 printable characters and no space")
 
     def end(self) -> None:
         """Complain of an entry that nothing read: a misspelt price must not go unnoticed."""

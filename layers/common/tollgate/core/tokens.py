@@ -60,6 +60,30 @@ def count_text(text: str, encoding: str, stop_after: int | None = None) -> int:
     return total + _bytes_bound(text[TEXT_CHARACTERS_MAX:])
 
 
+def cut_text(text: str, encoding: str, tokens_max: int) -> str:
+    """Return the longest beginning of `text` found that counts at most `tokens_max`.
+
+    Cut behind a word if there is one. By halving: a beginning of a text hardly ever counts more
+    than a longer one, and what is returned was counted.
+    """
+    fits, too_long = 0, len(text) + 1
+    while too_long - fits > 1:
+        middle = (fits + too_long) // 2
+        if count_text(text[:middle], encoding, stop_after=tokens_max) <= tokens_max:
+            fits = middle
+        else:
+            too_long = middle
+    if fits == len(text):
+        return text
+    at_word = text[: fits + 1].rpartition(" ")[0]
+    return at_word if at_word and count_text(at_word, encoding) <= tokens_max else text[:fits]
+
+
+def count_message(role: str, content: str, encoding: str) -> int:
+    """Return what one more message of plain text adds to a prompt's count."""
+    return _MESSAGE_TOKENS + count_text(role, encoding) + count_text(content, encoding)
+
+
 def _without_surrogates(text: str) -> str:
     """Replace lone surrogates: tiktoken takes ten times as long to do it, window by window."""
     try:

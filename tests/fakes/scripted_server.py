@@ -23,6 +23,7 @@ class ScriptedServer:
     paths: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
+    raw_bodies: list[bytes] = field(default_factory=list)
     connections: int = 0
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -45,7 +46,10 @@ class ScriptedServer:
         headers = {k.lower(): v for k, v in (line.split(": ", 1) for line in lines)}
         self.paths.append(request.split()[1])
         self.headers.append(headers)
-        self.bodies.append(json.loads(await reader.readexactly(int(headers["content-length"]))))
+        raw = await reader.readexactly(int(headers.get("content-length", "0")))
+        self.raw_bodies.append(raw)
+        is_json = headers.get("content-type") == "application/json"
+        self.bodies.append(json.loads(raw) if is_json else {})
         self.asked.set()
 
     async def _play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

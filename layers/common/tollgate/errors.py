@@ -4,6 +4,7 @@ TollgateError
 ├── InvalidRequestError            the caller's body or parameters
 │   ├── ContextLengthExceededError
 │   ├── WebSearchUnavailableError
+│   ├── WebSearchQueryMissingError
 │   └── RequestTooLargeError
 ├── ModelNotFoundError             unknown, or without a price
 ├── ModelNotAllowedError           not for this key
@@ -20,6 +21,7 @@ TollgateError
 │   ├── UpstreamRateLimitedError   every channel is at its rate limit
 │   ├── UpstreamUnavailableError   every channel is down, or refuses the operator
 │   ├── UpstreamTimeoutError       too slow, or the Lambda's time is up
+│   ├── WebSearchFailedError       no search provider gave results
 │   └── UpstreamBrokenError        the answer broke off after it had begun
 └── ConfigurationError             a setting or a secret is missing or malformed
     └── CatalogError               names the catalog's key that is wrong
@@ -63,6 +65,18 @@ class WebSearchUnavailableError(InvalidRequestError):
             "Web search is not configured here. Use the model without its 'web-' prefix.",
             param="model",
             code="web_search_unavailable",
+        )
+
+
+class WebSearchQueryMissingError(InvalidRequestError):
+    """A `web-` model was asked and no user message has text to search for."""
+
+    def __init__(self) -> None:
+        """Say what the query is."""
+        super().__init__(
+            "Web search needs a user message with text: the last one is what is searched for.",
+            param="messages",
+            code="web_search_query_missing",
         )
 
 
@@ -198,6 +212,18 @@ class UpstreamTimeoutError(UpstreamError):
     def __init__(self) -> None:
         """One sentence for connect, first byte, silence and total time alike."""
         super().__init__("The upstream provider took too long to answer.")
+
+
+class WebSearchFailedError(UpstreamError):
+    """Every search provider failed, or refuses the operator; the model was not asked."""
+
+    def __init__(self, *, is_timeout: bool = False) -> None:
+        """`is_timeout`: one was too slow. Other reasons concern the operator, and are logged."""
+        super().__init__(
+            "The web search took too long to answer. Nothing was charged."
+            if is_timeout
+            else "The web search failed. Nothing was charged. Please try again."
+        )
 
 
 class UpstreamBrokenError(UpstreamError):

@@ -50,6 +50,13 @@ def test_every_error_has_a_row() -> None:
             "model",
         ),
         (
+            errors.WebSearchQueryMissingError(),
+            400,
+            "invalid_request_error",
+            "web_search_query_missing",
+            "messages",
+        ),
+        (
             errors.RequestTooLargeError(bytes_max=5),
             413,
             "invalid_request_error",
@@ -72,6 +79,14 @@ def test_every_error_has_a_row() -> None:
             None,
         ),
         (errors.UpstreamUnavailableError(), 502, "server_error", "upstream_error", None),
+        (errors.WebSearchFailedError(), 502, "server_error", "web_search_failed", None),
+        (
+            errors.WebSearchFailedError(is_timeout=True),
+            502,
+            "server_error",
+            "web_search_failed",
+            None,
+        ),
         (errors.UpstreamBrokenError(), 502, "server_error", "upstream_error", None),
         (errors.UpstreamTimeoutError(), 504, "server_error", "upstream_timeout", None),
         (errors.LedgerUnavailableError(), 503, "server_error", "ledger_unavailable", None),

@@ -50,6 +50,9 @@ TABLE: dict[type[BaseException], Row] = {
     errors.UpstreamTimeoutError: Row(
         status=504, error_type="server_error", code="upstream_timeout"
     ),
+    errors.WebSearchFailedError: Row(
+        status=502, error_type="server_error", code="web_search_failed"
+    ),
     errors.UpstreamError: Row(status=502, error_type="server_error", code="upstream_error"),
     errors.LedgerError: Row(status=503, error_type="server_error", code="ledger_unavailable"),
     Exception: Row(

@@ -14,6 +14,7 @@ from tollgate.metering.orders import read_order
 from tollgate.provider_keys import make_key_source
 from tollgate.settings import Settings
 from tollgate.upstream.client import Upstream, new_http_client
+from tollgate.upstream.search.client import WebSearch
 from tollgate.web.app import create_app
 from tollgate.web.requests import find_budget_s, read_json
 from tollgate.web.responses import MeteredResponse
@@ -33,8 +34,12 @@ def get_services() -> Services:
 def get_metering() -> Metering:
     """Return the process's metering; tests override this dependency."""
     services = get_services()
-    upstream = Upstream(new_http_client(), services.catalog.current, make_key_source(settings))
-    return Metering(ledger=services.ledger, upstream=upstream)
+    http, keys = new_http_client(), make_key_source(settings)
+    return Metering(
+        ledger=services.ledger,
+        upstream=Upstream(http, services.catalog.current, keys),
+        searcher=WebSearch(http, keys),
+    )
 
 
 @app.post("/v1/chat/completions")

@@ -1,5 +1,6 @@
 """A catalog, a key and an account for the use case's tests."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -30,6 +31,21 @@ def catalog() -> Catalog:
         output_tokens_max = 10
         channels = ["fake"]
     """)
+
+
+@pytest.fixture
+def web_catalog(catalog: Catalog) -> Catalog:
+    """The same with two search providers at 500 and 300 micropoints, at most 200 tokens each."""
+    table = """
+        [search.{name}]
+        kind = "searxng"
+        base_url = "http://fake"
+        price = {price}
+        results_max = 3
+        text_tokens_max = 200
+    """
+    text = table.format(name="dear", price="0.0005") + table.format(name="cheap", price="0.0003")
+    return replace(catalog, search=parse_catalog(text).search)
 
 
 @pytest.fixture

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 from tollgate.core.catalog import Catalog
+from tollgate.core.search_message import FRAME_TOKENS_MAX
 from tollgate.errors import (
     ContextLengthExceededError,
     InvalidRequestError,
     ModelNotAllowedError,
     ModelNotFoundError,
+    WebSearchQueryMissingError,
     WebSearchUnavailableError,
 )
 from tollgate.ledger.model import Key
@@ -118,6 +120,51 @@ def test_web_search_is_not_configured(catalog: Catalog, key: Key) -> None:
     """The prefix is understood, and there is no provider."""
     with pytest.raises(WebSearchUnavailableError):
         order(catalog, key, model="web-m")
+
+
+def test_web_order_has_a_query_and_providers(web_catalog: Catalog, key: Key) -> None:
+    """The last user message; the body goes upstream as it came. Without the prefix, no search."""
+    found = order(web_catalog, key, model="web-m-official")
+
+    assert found.search is not None
+    assert found.search.query == "hi"
+    assert [provider.name for provider in found.search.providers] == ["dear", "cheap"]
+    assert found.body == {"messages": GOOD["messages"]}
+    assert found.name.is_official
+    assert order(web_catalog, key).search is None
+
+
+def test_web_order_without_words(web_catalog: Catalog, key: Key) -> None:
+    """Nothing can be searched for where no user has said anything; bad messages come first."""
+    with pytest.raises(WebSearchQueryMissingError):
+        order(web_catalog, key, model="web-m", messages=[{"role": "system", "content": "x"}])
+    with pytest.raises(InvalidRequestError) as caught:
+        order(web_catalog, key, model="web-m", messages=[])
+    assert caught.value.code is None
+
+
+def test_search_is_quoted_at_its_most(web_catalog: Catalog, key: Key) -> None:
+    """The dearest provider, and prompt tokens for all that results may add."""
+    found = quote_order(order(web_catalog, key, model="web-m", max_tokens=10))
+
+    assert (found.search, found.search_tokens) == (500, FRAME_TOKENS_MAX + 200)
+    assert found.prompt_tokens == 8 + found.search_tokens
+    assert found.worst == 8 + FRAME_TOKENS_MAX + 200 + 40 + 500
+
+
+def test_results_give_way_to_the_prompt(web_catalog: Catalog, key: Key) -> None:
+    """They get half of what the prompt leaves; only where no message fits is it refused."""
+
+    def say(words: int) -> ChatOrder:
+        messages = [{"role": "user", "content": "word " * words}]
+        return order(web_catalog, key, model="web-m", messages=messages)
+
+    room = 2000 - 1602 - FRAME_TOKENS_MAX
+    tight = quote_order(say(1600))
+    assert tight.search_tokens == FRAME_TOKENS_MAX + room // 2 < FRAME_TOKENS_MAX + 200
+    assert tight.output_tokens_max == room - room // 2
+    with pytest.raises(ContextLengthExceededError):
+        quote_order(say(1800))
 
 
 def test_keys_list_of_models(catalog: Catalog, key: Key) -> None:

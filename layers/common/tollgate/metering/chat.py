@@ -3,11 +3,13 @@
     ChatJob.completion()     one JSON object                 then close()
     ChatJob.frames()         SSE frames, [DONE] the last      then close()
 
+A `web-` name is searched for once the money is held, before the upstream is called.
 `close` always follows, whatever was raised: it is where the hold ends.
 """
 
 import asyncio
 import logging
+import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -17,15 +19,22 @@ from tollgate.core.completion_form import CompletionForm, reshape_completion
 from tollgate.core.json_text import dump, parse_object, with_quota
 from tollgate.core.prices import Usage, charge
 from tollgate.core.quotes import Quote
+from tollgate.core.search_results import SearchResult
 from tollgate.core.stream_form import StreamForm
 from tollgate.core.tokens import count_text
 from tollgate.core.units import Micropoints, Tokens
 from tollgate.core.usage import usage_counts, usage_json
-from tollgate.errors import UpstreamBrokenError, UpstreamError, UpstreamUnavailableError
+from tollgate.errors import (
+    UpstreamBrokenError,
+    UpstreamError,
+    UpstreamUnavailableError,
+    WebSearchUnavailableError,
+)
 from tollgate.ledger.model import Ask, Ledger, Outcome, Reservation, UsageRecord
 from tollgate.metering.charge import Charge
 from tollgate.metering.orders import ChatOrder, quote_order
 from tollgate.metering.relay import DONE_FRAME, Relay, choose_view
+from tollgate.metering.web_search import Searcher, SearchOrder, compose, put_in_front
 from tollgate.upstream.client import ChatCall, EventStream, Upstream
 from tollgate.upstream.refusals import error_in_event
 from tollgate.upstream.sse import ServerEvent
@@ -37,11 +46,17 @@ TAIL_S = 5.0  # how long a finished answer waits for its usage and [DONE]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metering:
-    """What every job of this process shares. `now` returns aware UTC."""
+    """What every job of this process shares.
+
+    `searcher` None: `web-` names are not served. `now` returns aware UTC; `draw_mark` what no web
+    page can know, anew at each call (see `core.search_message`).
+    """
 
     ledger: Ledger
     upstream: Upstream
+    searcher: Searcher | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    draw_mark: Callable[[], str] = lambda: secrets.token_hex(8)
 
     def start(self, order: ChatOrder, budget_s: Callable[[], float]) -> "ChatJob":
         """Return the job for one order; nothing has happened yet.
@@ -64,6 +79,7 @@ class ChatJob:
         self._hold_amount = Micropoints(0)
         self._relay: Relay | None = None
         self._output_limit: int | None = None
+        self._search_results: tuple[SearchResult, ...] = ()
         self._channel = ""
         self._is_concluded = False
 
@@ -96,7 +112,7 @@ class ChatJob:
             raise UpstreamUnavailableError
         usage = await self._completion_usage(form)
         quota = await self._conclude(usage, "complete")
-        body = dump(form.payload | {"usage": usage_json(usage)})
+        body = dump(form.payload | {"usage": usage_json(usage)} | self._extensions())
         return body if self._order.name.is_official else with_quota(body, quota)
 
     async def frames(self) -> AsyncGenerator[bytes]:
@@ -134,7 +150,7 @@ class ChatJob:
             await self._charge.close()
 
     async def _reserve(self) -> ChatCall:
-        """Count, hold, and return the upstream call that the hold pays for."""
+        """Count, hold, search, and return the upstream call that the hold pays for."""
         order = self._order
         self._quote = quote = await asyncio.to_thread(quote_order, order)
         reservation = Reservation(
@@ -153,14 +169,41 @@ class ChatJob:
         self._charge = Charge(self._metering.ledger, reservation, self._budget_s)
         hold = await self._charge.reserve()
         self._hold_amount = hold.amount
-        self._output_limit = _lowered_limit(order, quote, hold.amount)
+        body = order.body if order.search is None else await self._search(order.search)
+        self._output_limit = _lowered_limit(order, self._require_quote(), hold.amount)
         return ChatCall(
             model=order.model,
-            body=order.body,
+            body=body,
             output_limit=self._output_limit,
             is_stream=order.is_stream,
             budget_s=self._budget_s,
         )
+
+    async def _search(self, search: SearchOrder) -> Mapping[str, object]:
+        """Return the body with what was found in front; from here on the quote says what it is."""
+        order, quote, metering = self._order, self._require_quote(), self._metering
+        if metering.searcher is None:
+            raise WebSearchUnavailableError
+        findings = await metering.searcher.search(
+            search.query, search.providers, budget_s=self._budget_s()
+        )
+        message = await asyncio.to_thread(
+            compose,
+            findings,
+            tokens_max=quote.search_tokens,
+            encoding=order.model.encoding,
+            mark=metering.draw_mark(),
+            today=self._since.date(),
+        )
+        self._quote = quote.after_search(tokens=message.tokens, price=findings.provider.price)
+        self._search_results = message.results
+        return put_in_front(order.body, message)
+
+    def _extensions(self) -> dict[str, object]:
+        """Return what a `web-` answer says of its search; nothing in OpenAI's own form."""
+        if self._order.search is None or self._order.name.is_official:
+            return {}
+        return {"search_results": [result.json() for result in self._search_results]}
 
     def _open_relay(self) -> Relay:
         order = self._order
@@ -175,6 +218,7 @@ class ChatJob:
             ),
             quote=self._require_quote(),
             quota_max=self._hold_amount,
+            last_fields=self._extensions(),
         )
         return self._relay
 
@@ -227,7 +271,12 @@ class ChatJob:
 
     async def _price(self, usage: Usage) -> Micropoints:
         order = self._order
-        quota = charge(usage, order.price, tier_percent=order.tier_percent)
+        quota = charge(
+            usage,
+            order.price,
+            tier_percent=order.tier_percent,
+            search=self._require_quote().search,
+        )
         return await self._require_charge().cover(quota)
 
     async def _journal(self, usage: Usage, quota: Micropoints, outcome: Outcome) -> None:
@@ -247,7 +296,7 @@ class ChatJob:
             endpoint=ENDPOINT,
             model=order.model.name,
             channel=self._channel,
-            tokens=usage_counts(usage),
+            tokens=usage_counts(usage) | ({"search": 1} if order.search else {}),
             is_exact=usage.is_exact,
             is_stream=order.is_stream,
             quota=quota,

@@ -14,9 +14,9 @@ from tollgate.errors import (
     InvalidRequestError,
     ModelNotAllowedError,
     ModelNotFoundError,
-    WebSearchUnavailableError,
 )
 from tollgate.ledger.model import Key
+from tollgate.metering.web_search import SearchOrder, read_search_order, search_bounds
 
 CHOICES_MAX = 128
 _OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
@@ -25,7 +25,10 @@ _PLAIN_TIERS = (None, "auto", "default")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatOrder:
-    """One valid chat request. `body` goes upstream: without affixes and without `official`."""
+    """One valid chat request. `body` goes upstream: without affixes and without `official`.
+
+    `search`: what is searched for first, for a `web-` name.
+    """
 
     key: Key
     request_id: str
@@ -38,6 +41,7 @@ class ChatOrder:
     choices: int
     output_tokens_asked: int | None
     tier_percent: int
+    search: SearchOrder | None = None
 
     @property
     def completion_id(self) -> str:
@@ -52,14 +56,13 @@ def read_order(
 
     Raises: InvalidRequestError: a field that metering reads is missing or of the wrong type, or a
         service tier is not sold; ModelNotFoundError; ModelNotAllowedError;
-        WebSearchUnavailableError: a `web-` name, since no search provider is configured.
+        WebSearchUnavailableError: a `web-` name, and no search provider is configured;
+        WebSearchQueryMissingError: a `web-` name, and nothing to search for.
     """
     name, model, price = _read_model(body, catalog)
     if key.models is not None and model.name not in key.models:
         raise ModelNotAllowedError(model.name)
-    if name.is_web:
-        raise WebSearchUnavailableError
-    _check_messages(body)
+    messages = _read_messages(body)
     stream_options = _read_typed(body, "stream_options", dict) or {}
     return ChatOrder(
         key=key,
@@ -73,6 +76,7 @@ def read_order(
         choices=_read_count(body, "n", CHOICES_MAX) or 1,
         output_tokens_asked=_read_output_limit(body),
         tier_percent=_read_tier_percent(body, model),
+        search=read_search_order(messages, catalog.search) if name.is_web else None,
     )
 
 
@@ -89,8 +93,8 @@ def _read_model(body: Mapping[str, object], catalog: Catalog) -> tuple[ModelName
     return name, model, model.price
 
 
-def _check_messages(body: Mapping[str, object]) -> None:
-    """Look at what every upstream needs; the rest of a message is the upstream's to judge."""
+def _read_messages(body: Mapping[str, object]) -> list[object]:
+    """Return the messages, checked for what every upstream needs; the rest is theirs to judge."""
     messages = body.get("messages")
     if messages is None:
         raise InvalidRequestError("Missing required parameter: 'messages'.", param="messages")
@@ -102,6 +106,7 @@ def _check_messages(body: Mapping[str, object]) -> None:
                 "Each message must be an object with a string 'role'.",
                 param=f"messages[{position}]",
             )
+    return messages
 
 
 def _read_typed[T](body: Mapping[str, object], field: str, kind: type[T]) -> T | None:
@@ -153,18 +158,21 @@ def quote_order(order: ChatOrder) -> Quote:
         raise ContextLengthExceededError(
             prompt_tokens=count.text_tokens, context_tokens_max=context_max
         )
+    bounds = search_bounds(order.search, count, context_max)
     asked = order.output_tokens_asked or order.model.output_tokens_max
     # Only counted text narrows the output: images and files are estimates that err upward.
-    left = context_max - count.text_tokens
+    left = context_max - count.text_tokens - bounds.tokens
     limit = max(1, min(asked, order.model.output_tokens_max, left))
     return Quote(
         price=order.price,
-        prompt_tokens=Tokens(count.tokens),
+        prompt_tokens=Tokens(count.tokens + bounds.tokens),
         output_tokens_max=Tokens(limit),
         choices=order.choices,
         tier_percent=order.tier_percent,
         has_audio_input=_has_audio_input(order.body),
         has_audio_output=_has_audio_output(order.body),
+        search_tokens=bounds.tokens,
+        search=bounds.price,
     )
 
 

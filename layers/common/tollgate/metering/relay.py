@@ -8,6 +8,7 @@ Pure and synchronous; one call an event. What each caller sees is the table of d
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from tollgate.core.json_text import dump
 from tollgate.core.prices import Usage
@@ -45,13 +46,23 @@ class Relay:
     """The state of one stream between upstream and caller."""
 
     def __init__(
-        self, *, form: StreamForm, view: View, quote: Quote, quota_max: Micropoints
+        self,
+        *,
+        form: StreamForm,
+        view: View,
+        quote: Quote,
+        quota_max: Micropoints,
+        last_fields: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
-        """`quota_max`: the hold; a running quota never shows more."""
+        """`quota_max`: the hold; a running quota never shows more.
+
+        `last_fields`: what the last chunk has beside its figures.
+        """
         self._form = form
         self._view = view
         self._quote = quote
         self._quota_max = quota_max
+        self._last_fields = last_fields
         self._held: list[Chunk] = []
         self._usage: Usage | None = None
         self._has_last_usage = False
@@ -118,11 +129,12 @@ class Relay:
         if not self._held and self._view.has_running_usage:
             self._held.append(self._form.empty())
         _keep_last_finish(self._held)
-        frames = [self._exact_frame(chunk.payload, usage, quota) for chunk in self._held]
+        payloads = [self._exact_payload(chunk.payload, usage) for chunk in self._held]
         if self._view.has_usage_chunk:
-            payload = self._form.envelope({}) | {"choices": [], "usage": usage_json(usage)}
-            frames.append(self._frame(payload, quota))
-        return frames
+            payloads.append(self._form.envelope({}) | {"choices": [], "usage": usage_json(usage)})
+        for payload in payloads[-1:]:
+            payload.update(self._last_fields)
+        return [self._frame(payload, quota) for payload in payloads]
 
     def _running_frame(self, chunk: Chunk) -> bytes:
         view = self._view
@@ -141,12 +153,12 @@ class Relay:
             payload["usage"] = None
         return self._frame(payload, quota)
 
-    def _exact_frame(self, payload: dict[str, object], usage: Usage, quota: Micropoints) -> bytes:
+    def _exact_payload(self, payload: dict[str, object], usage: Usage) -> dict[str, object]:
         if self._view.has_running_usage:
             payload["usage"] = usage_json(usage)
         elif self._view.has_usage_chunk:
             payload["usage"] = None
-        return self._frame(payload, quota)
+        return payload
 
     def _frame(self, payload: Mapping[str, object], quota: Micropoints) -> bytes:
         body = dump(payload)

@@ -1,4 +1,4 @@
-"""The catalog of `make run`: the demo's models, and the default ones through the demo upstream.
+"""The catalog of `make run`: the demo's models and search, and the default models through them.
 
 Channels whose key is in the environment stay real: `OPENAI_API_KEY=… make run` answers the OpenAI
 models from api.openai.com.
@@ -13,6 +13,7 @@ from tollgate.core.catalog_toml import parse_catalog
 DEMO_MODELS = (
     "demo-echo",
     "demo-story",
+    "demo-sources",
     "demo-tools",
     "demo-think",
     "demo-error-400",
@@ -48,6 +49,18 @@ base_url = "{url}"
 timeouts = {{ connect_s = 2, first_byte_s = {first_byte_s}, between_bytes_s = {first_byte_s} }}
 """
 
+_DEMO_SEARCH = """
+# --- the demo search of `make run`
+
+[search.demo]
+kind = "searxng"
+base_url = "{url}"
+price = 0.5
+timeout_s = {timeout_s}
+priority = 1000
+"""
+_SEARCH_S_MAX = 59
+
 
 def make_local_catalog(
     default: str, demo_url: str, environment: Mapping[str, str], *, patience_s: float = 10.0
@@ -55,13 +68,14 @@ def make_local_catalog(
     """Return the merged catalog as TOML.
 
     `default`: the packaged catalog's text; `demo_url`: ends in `/v1`; `patience_s`: how long the
-    demo's hanging models are waited for.
+    demo's hanging models, and its search, are waited for.
     """
     text = default
     for channel in parse_catalog(default).channels.values():
         if channel.key_name is None or not environment.get(channel.key_name):
             text = _redirect(text, channel.name)
     text += _DEMO_CHANNEL.format(url=demo_url, first_byte_s=patience_s)
+    text += _DEMO_SEARCH.format(url=demo_url, timeout_s=min(patience_s, _SEARCH_S_MAX))
     text += "".join(_DEMO_MODEL.format(name=name) for name in DEMO_MODELS)
     parse_catalog(text)
     return text

@@ -15,6 +15,7 @@ STORY = (
     "go out and the storm may come: in the morning the box and the board agree. And so the "
     "road stayed open, year after year, and the town slept well. "
 )
+_SOURCE = re.compile(r"\[\d+\] (.+)")
 _WORDS = re.compile(r"\S+\s*|\s+")
 
 
@@ -29,6 +30,15 @@ def last_user_text(messages: Sequence[Mapping[str, Any]]) -> str:
         if message.get("role") == "user":
             return _text(message.get("content"))
     return ""
+
+
+def describe_sources(messages: Sequence[Mapping[str, Any]]) -> str:
+    """Return how many search results a model was given in front, and the first one's title."""
+    lines = _text(messages[0].get("content")).splitlines() if messages else []
+    fences = [number for number, line in enumerate(lines) if line.startswith("=== ")]
+    inside = lines[fences[0] : fences[-1]] if fences else []
+    titles = [match[1] for line in inside if (match := _SOURCE.match(line))]
+    return f"{len(titles)} results. First: {titles[0]}" if titles else "0 results."
 
 
 def _text(content: object) -> str:

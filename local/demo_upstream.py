@@ -2,6 +2,7 @@
 
     demo-echo             repeats the last user message        demo-story    tells a story
     demo-tools            calls the tools, then answers        demo-think    reasons first
+    demo-sources          counts the search results it got
     demo-error-<status>   refuses with 400, 401, 429, 500      demo-hang     never answers
     demo-stall            falls silent in mid-stream           demo-break    closes in mid-stream
     demo-error-midstream  turns into an error                  demo-no-done  ends without [DONE]
@@ -28,11 +29,13 @@ from local.demo_answers import (
     STORY,
     call_tools,
     count_prompt,
+    describe_sources,
     has_tool_result,
     last_user_text,
     split_words,
     structured_text,
 )
+from local.demo_search import answer_search
 
 DEFAULT_CHUNKS_PER_S = 50.0
 _BREAK_AFTER_CHUNKS = 2
@@ -82,12 +85,17 @@ class Plan:
 
 
 def make_demo_app(chunks_per_s: float = DEFAULT_CHUNKS_PER_S) -> Starlette:
-    """Return the ASGI app; `chunks_per_s`: its pace, 0 for as fast as it can."""
+    """Return the ASGI app, the demo search beside it; `chunks_per_s`: 0 for as fast as it can."""
 
     async def complete(request: Request) -> Response:
         return await _complete(await request.json(), chunks_per_s)
 
-    return Starlette(routes=[Route("/v1/chat/completions", complete, methods=["POST"])])
+    return Starlette(
+        routes=[
+            Route("/v1/chat/completions", complete, methods=["POST"]),
+            Route("/v1/search", answer_search, methods=["GET", "POST"]),
+        ]
+    )
 
 
 async def _complete(body: dict[str, Any], chunks_per_s: float) -> Response:
@@ -138,7 +146,8 @@ def make_plan(body: Mapping[str, Any], chunks_per_s: float) -> Plan:
 
 
 def _choose_text(model: str, body: Mapping[str, Any]) -> str:
-    text = last_user_text(body.get("messages") or [])
+    messages = body.get("messages") or []
+    text = describe_sources(messages) if model == "demo-sources" else last_user_text(messages)
     is_story = model == "demo-story" or (not model.startswith("demo-") and "story" in text.lower())
     answer = structured_text(body) or (STORY * 4 if is_story else text or "Hello!")
     for stop in _stops(body):

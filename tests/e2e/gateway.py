@@ -21,6 +21,7 @@ class Record:
     outcome: str
     is_exact: bool
     channel: str
+    tokens: dict[str, int]
 
 
 @dataclass(slots=True)
@@ -131,6 +132,7 @@ def _read_record(item: dict[str, Any]) -> Record:
         outcome=item["outcome"],
         is_exact=item["is_exact"],
         channel=item["channel"],
+        tokens={kind: int(count) for kind, count in item["tokens"].items()},
     )
 
 

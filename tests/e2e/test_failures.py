@@ -42,7 +42,6 @@ def chat(client: OpenAI, model: str, **params: Any) -> object:
     ("model", "expected"),
     [
         ("no-such-model", (404, "invalid_request_error", "model_not_found")),
-        ("web-demo-echo", (400, "invalid_request_error", "web_search_unavailable")),
         ("demo-error-429", (429, "rate_limit_error", "rate_limit_exceeded")),
         ("demo-error-401", (502, "server_error", "upstream_error")),
         ("demo-error-500", (502, "server_error", "upstream_error")),

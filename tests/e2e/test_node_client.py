@@ -49,6 +49,19 @@ def test_streams_in_all_four_forms(seen: dict[str, Any]) -> None:
     assert not any("quota" in chunk for chunk in seen["streamOfficialUsage"])
 
 
+def test_web_search(seen: dict[str, Any]) -> None:
+    """The results come with the answer, or on the last chunk, which this client takes as it is."""
+    results = seen["web"]["search_results"]
+    said = seen["web"]["choices"][0]["message"]["content"]
+    assert said == f"{len(results)} results. First: {results[0]['title']}"
+    for form in ("webStream", "webStreamUsage"):
+        assert accumulate(seen[form])[0]["content"] == said
+        assert seen[form][-1]["search_results"] == results
+        assert not any("search_results" in chunk for chunk in seen[form][:-1])
+    failed = seen["failedSearch"]
+    assert (failed["status"], failed["code"]) == (502, "web_search_failed")
+
+
 def test_tools_and_choices(seen: dict[str, Any]) -> None:
     """Tool calls are put together by the client's own helper; `n=2` gives two choices."""
     for form in ("tools", "toolStream"):

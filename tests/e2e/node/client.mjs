@@ -56,6 +56,13 @@ const seen = {
     messages,
     stream_options: { include_usage: true },
   }),
+  web: await client.chat.completions.create({ model: "web-demo-sources", messages }),
+  webStream: await collect({ model: "web-demo-sources", messages }),
+  webStreamUsage: await collect({
+    model: "web-demo-sources",
+    messages,
+    stream_options: { include_usage: true },
+  }),
   tools: await client.chat.completions.create({ model: "demo-tools", messages, tools: [tool] }),
   toolStream: await client.chat.completions
     .stream({ model: "demo-tools", messages, tools: [tool] })
@@ -95,6 +102,12 @@ const seen = {
   ),
   unknownModel: await fails(() =>
     client.chat.completions.create({ model: "no-such-model", messages }),
+  ),
+  failedSearch: await fails(() =>
+    client.chat.completions.create({
+      model: "web-demo-sources",
+      messages: [{ role: "user", content: "demo-search-fail" }],
+    }),
   ),
   brokenStream: await fails(() => collect({ model: "demo-break", messages })),
 };

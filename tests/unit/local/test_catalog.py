@@ -26,3 +26,16 @@ def test_a_key_makes_its_channel_real() -> None:
 
     assert catalog.models["gpt-4o"].routes[0].channel == "openai"
     assert catalog.models["claude-haiku-4-5"].routes[0].channel == "demo"
+
+
+def test_web_names_search_the_demo() -> None:
+    """It is there without a key, and as patient as the demo's channel."""
+    catalog = parse_catalog(make_local_catalog(DEFAULT, "http://demo/v1", {}, patience_s=2))
+    [provider] = catalog.search
+
+    assert (provider.kind, provider.base_url, provider.key_name) == (
+        "searxng",
+        "http://demo/v1",
+        None,
+    )
+    assert (provider.timeout_s, provider.price) == (2, 500_000)

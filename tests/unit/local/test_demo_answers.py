@@ -7,6 +7,7 @@ import pytest
 from local.demo_answers import (
     call_tools,
     count_prompt,
+    describe_sources,
     last_user_text,
     make_instance,
     split_words,
@@ -31,6 +32,18 @@ def test_last_user_text_joins_parts() -> None:
 
     assert last_user_text(messages) == "a b"
     assert last_user_text(messages[2:]) == ""
+
+
+def test_sources_are_those_between_the_fences() -> None:
+    """Numbers elsewhere are none, and without a search there are none."""
+    front = {
+        "role": "system",
+        "content": "[9] no\n=== A x ===\n[1] First one\nurl: u\n\n[2] Second\n=== B x ===\n[3] no",
+    }
+
+    assert describe_sources([front]) == "2 results. First: First one"
+    assert describe_sources([{"role": "user", "content": "[1] hi"}]) == "0 results."
+    assert describe_sources([]) == "0 results."
 
 
 def test_prompt_counts_words_messages_images_and_sounds() -> None:

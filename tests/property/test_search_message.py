@@ -9,7 +9,7 @@ from tollgate.core.search_query import find_query
 from tollgate.core.search_results import RawResult, clean_results
 from tollgate.core.tokens import count_message, count_text, cut_text
 
-MARK = "5ea1c0de5ea1c0de"
+MARK = "5ea1c0de0ff1ce42"
 OPENING = f"=== SEARCH RESULTS {MARK} ==="
 CLOSING = f"=== END OF SEARCH RESULTS {MARK} ==="
 LABELS = ("[", "url: http", "date: ", "text: ")

@@ -136,6 +136,26 @@ async def test_resting_provider_is_asked_where_nobody_else_is() -> None:
         assert (await made.find()).provider.name == "p0"
 
 
+async def test_rest_ends_with_an_answer() -> None:
+    """A provider that answered while it rested is the first again."""
+    now_s = 0.0
+    too_many = answer(status=429, head="retry-after: 5\r\n")
+    async with world((DOWN, GOOD), (GOOD, too_many, GOOD), clock=lambda: now_s) as made:
+        found = []
+        for now_s in (0.0, 1.0, 10.0):  # noqa: B007 - read by the clock
+            found.append((await made.find()).provider.name)  # noqa: PERF401
+
+    assert found == ["p1", "p0", "p0"]
+
+
+async def test_a_hurried_request_rests_nobody() -> None:
+    """Where its own time ran out, the provider is not to blame."""
+    async with world((hang, GOOD), (GOOD,)) as made:
+        with pytest.raises(WebSearchFailedError, match="too long"):
+            await made.find(budget_s=0.2)
+        assert (await made.find()).provider.name == "p0"
+
+
 async def test_a_querys_own_refusal_rests_nobody() -> None:
     """The next query may be fine."""
     async with world((answer(status=422), GOOD), (GOOD,)) as made:

@@ -255,6 +255,18 @@ async def test_results_keep_to_what_was_held(start: Any) -> None:
     assert count_message("system", front, "o200k_base") <= FRAME_TOKENS_MAX + 200
 
 
+async def test_results_keep_to_what_the_context_has_left(start: Any) -> None:
+    """A long prompt leaves them less than the catalog gives."""
+    pages = [RawResult(title="t", url="https://example.org/", text="word " * 500, date="")]
+    messages = [{"role": "user", "content": "word " * 1650}]
+    upstream = FakeUpstream(body=WHOLE)
+    await complete(start(upstream, FakeSearcher(results=pages), messages=messages))
+
+    front = cast("Any", upstream.calls[0].body["messages"])[0]["content"]
+    room = 2000 - 1652 - FRAME_TOKENS_MAX
+    assert count_message("system", front, "o200k_base") <= FRAME_TOKENS_MAX + room // 2
+
+
 async def test_balance_that_does_not_pay_for_the_search(start: Any, ledger: FakeLedger) -> None:
     """Nobody is asked where the account cannot pay for both."""
     account = ledger.accounts["a"]

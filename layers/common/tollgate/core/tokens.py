@@ -61,22 +61,23 @@ def count_text(text: str, encoding: str, stop_after: int | None = None) -> int:
 
 
 def cut_text(text: str, encoding: str, tokens_max: int) -> str:
-    """Return the longest beginning of `text` found that counts at most `tokens_max`.
+    """Return a text that counts at most `tokens_max`, else a beginning of it that does.
 
-    Cut behind a word if there is one. By halving: a beginning of a text hardly ever counts more
-    than a longer one, and what is returned was counted.
+    Cut behind a word if there is one. The place is found by halving: a beginning seldom counts more
+    than a longer one (a word's can), and what is returned was counted.
     """
-    fits, too_long = 0, len(text) + 1
+
+    def is_fit(head: str) -> bool:
+        return count_text(head, encoding, stop_after=tokens_max) <= tokens_max
+
+    if is_fit(text):
+        return text
+    fits, too_long = 0, len(text)
     while too_long - fits > 1:
         middle = (fits + too_long) // 2
-        if count_text(text[:middle], encoding, stop_after=tokens_max) <= tokens_max:
-            fits = middle
-        else:
-            too_long = middle
-    if fits == len(text):
-        return text
+        fits, too_long = (middle, too_long) if is_fit(text[:middle]) else (fits, middle)
     at_word = text[: fits + 1].rpartition(" ")[0]
-    return at_word if at_word and count_text(at_word, encoding) <= tokens_max else text[:fits]
+    return at_word if at_word and is_fit(at_word) else text[:fits]
 
 
 def count_message(role: str, content: str, encoding: str) -> int:

@@ -462,7 +462,7 @@ def test_packaged_catalog() -> None:
 def test_packaged_prices_have_a_source() -> None:
     """Above each price stands a comment with its source and date."""
     lines = PACKAGED.read_text().splitlines()
-    sources = [above for above, line in pairwise(lines) if "price =" in line]
+    sources = [above for above, line in pairwise(lines) if line.startswith("price =")]
 
     assert len(sources) == len(parse_catalog(PACKAGED.read_text()).models)
     assert [line for line in sources if not line.startswith("# ") or ", 2026-" not in line] == []

@@ -1,6 +1,10 @@
 """The catalog's search providers."""
 
+import re
+from pathlib import Path
+
 import pytest
+import tollgate
 from tollgate.core.catalog import SearchProvider
 from tollgate.core.catalog_toml import parse_catalog
 from tollgate.core.units import Micropoints
@@ -114,3 +118,13 @@ def test_name_is_fit_for_a_log_line() -> None:
     """The rule of channels and models holds for providers."""
     with pytest.raises(CatalogError, match="a name has 1 to 200 printable characters"):
         parse_catalog(f'[search."a b"]\n{GOOD}')
+
+
+def test_packaged_examples_are_good() -> None:
+    """Nobody is asked by default; the examples need only lose their signs."""
+    text = (Path(tollgate.__file__).parent / "catalog.toml").read_text()
+    section = text[text.index("# [search.") :]
+    found = parse_catalog(re.sub(r"^# ", "", section, flags=re.MULTILINE)).search
+
+    assert parse_catalog(text).search == ()
+    assert [provider.kind for provider in found] == ["searxng", "tavily", "brave"]

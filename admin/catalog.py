@@ -52,7 +52,10 @@ def show_catalog(context: typer.Context) -> None:
 def _summarise(catalog: Catalog) -> str:
     unpriced = sum(model.price is None for model in catalog.models.values())
     without = f", {unpriced} without a price" if unpriced else ""
-    return f"{len(catalog.models)} models{without}, version {catalog.version}"
+    search = ", ".join(provider.name for provider in catalog.search) or "nobody"
+    return (
+        f"{len(catalog.models)} models{without}, web search by {search}, version {catalog.version}"
+    )
 
 
 def _facts(catalog: Catalog) -> dict[str, object]:
@@ -60,4 +63,5 @@ def _facts(catalog: Catalog) -> dict[str, object]:
         "version": catalog.version,
         "models": sorted(catalog.models),
         "channels": sorted(catalog.channels),
+        "search": [provider.name for provider in catalog.search],
     }

@@ -126,7 +126,7 @@ def test_tables_keep_ids_whole(run: Run) -> None:
 def test_catalog_is_checked_before_it_is_pushed(run: Run, tmp_path: Any) -> None:
     """A catalog with a mistake is refused by the key's name, and the pushed one stays."""
     good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
-    good.write_text("points_per_usd = 100\n")
+    good.write_text('[search.own]\nkind = "searxng"\nbase_url = "http://s"\nprice = 1\n')
     bad.write_text("[channels.x]\nbase_url = 5\n")
 
     pushed = read(run("--json", "catalog", "push", str(good)))
@@ -136,6 +136,7 @@ def test_catalog_is_checked_before_it_is_pushed(run: Run, tmp_path: Any) -> None
     assert refused.returncode == 1
     assert "channels.x.base_url" in refused.stderr
     assert shown["version"] == pushed["version"]
+    assert shown["search"] == pushed["search"] == ["own"]
     assert shown["text"] == good.read_text()
 
 

@@ -303,10 +303,11 @@ NO_RESULTS: dict[str, Script] = {
 @pytest.mark.parametrize("case", NO_RESULTS)
 async def test_whatever_is_no_answer_is_a_failure(bench: Bench, case: str) -> None:
     """One error, in bounded time, that says nothing of the operator's trouble."""
+    is_hung = case in ("hangs", "stalls")
     with pytest.raises(WebSearchFailedError) as caught:
-        await find(bench, NO_RESULTS[case], timeout_s=0.5)
+        await find(bench, NO_RESULTS[case], timeout_s=0.5 if is_hung else 15.0)
 
-    is_late = case in ("hangs", "stalls", "status-504")
+    is_late = is_hung or case == "status-504"
     assert str(caught.value) == str(WebSearchFailedError(is_timeout=is_late))
 
 

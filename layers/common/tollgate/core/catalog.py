@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tollgate.core.image_rates import ImageRate
 from tollgate.core.prices import Price
 from tollgate.core.units import Micropoints
 
 type ChannelKind = Literal["openai", "azure"]
+type ModelKind = Literal["chat", "image"]
 type EncodingName = Literal["o200k_base", "cl100k_base"]
 type OutputLimitField = Literal["max_tokens", "max_completion_tokens"]
 type SearchKind = Literal["searxng", "tavily", "brave"]
@@ -34,9 +36,10 @@ class Timeouts:
 class Channel:
     """One upstream account.
 
-    `base_url` ends before `/chat/completions` (for Azure: the resource's address). `key_name` names
-    the entry of the provider secret, or the environment variable, that holds the API key; None: no
-    key is sent. `output_limit_field` is the parameter that this vendor reads an output limit from.
+    `base_url` ends before `/chat/completions` or `/images/…` (for Azure: the resource's address).
+    `key_name` names the entry of the provider secret, or the environment variable, that holds the
+    API key; None: no key is sent. `output_limit_field` is the parameter that this vendor reads an
+    output limit from.
     """
 
     name: str
@@ -76,18 +79,26 @@ class ImageTokens:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A model on sale. `price` None: listed without a price, so refused as if it did not exist."""
+    """A model on sale. `price` None: listed without a price, so refused as if it did not exist.
+
+    The token limits and `tier_percents` are a chat model's. An image model has `image_output`, the
+    output tokens of an image, where its price has tokens, and `image_defaults`: the size and
+    quality that its vendor takes where a request names none.
+    """
 
     name: str
+    kind: ModelKind = "chat"
     owned_by: str
     created: int
-    context_tokens_max: int
-    output_tokens_max: int
+    context_tokens_max: int = 0
+    output_tokens_max: int = 0
     encoding: EncodingName
     image_tokens: ImageTokens
     price: Price | None
     routes: tuple[Route, ...]
     tier_percents: Mapping[str, int] = field(default_factory=dict)
+    image_output: ImageRate | None = None
+    image_defaults: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +127,8 @@ class SearchProvider:
 class Catalog:
     """Everything on sale. `version` is the first 12 hex digits of the text's SHA-256.
 
-    `search`: the search providers in the order in which they are asked.
+    `search`: the search providers in the order in which they are asked. `image_model`: the model of
+    an image request that names none.
     """
 
     version: str
@@ -124,3 +136,4 @@ class Catalog:
     channels: Mapping[str, Channel]
     models: Mapping[str, Model]
     search: tuple[SearchProvider, ...] = ()
+    image_model: str | None = None

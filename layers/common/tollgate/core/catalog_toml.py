@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from decimal import Decimal
+from typing import Any
 
 from tollgate.core.catalog import (
     Catalog,
@@ -18,6 +19,7 @@ from tollgate.core.catalog import (
     Route,
     Timeouts,
 )
+from tollgate.core.image_toml import read_image_defaults, read_image_output, read_image_price
 from tollgate.core.prices import Price
 from tollgate.core.search_toml import read_search_provider
 from tollgate.core.toml_table import POINTS_PROBLEM, Table
@@ -56,6 +58,7 @@ def parse_catalog(text: str) -> Catalog:
     search = [
         read_search_provider(table, name) for name, table in root.take_tables("search").items()
     ]
+    image_model = _read_image_model(root, models)
     root.end()
     return Catalog(
         version=hashlib.sha256(text.encode()).hexdigest()[:12],
@@ -63,6 +66,7 @@ def parse_catalog(text: str) -> Catalog:
         channels=channels,
         models=models,
         search=tuple(sorted(search, key=lambda provider: provider.priority)),
+        image_model=image_model,
     )
 
 
@@ -109,23 +113,54 @@ def _read_timeouts(table: Table) -> Timeouts:
     return Timeouts(**{name: value for name, value in given.items() if value is not None})
 
 
+def _read_image_model(root: Table, models: Mapping[str, Model]) -> str | None:
+    name = root.take("image_model", str, "")
+    if not name:
+        return None
+    if name not in models or models[name].kind != "image":
+        raise CatalogError("image_model", f"there is no image model {name!r}")
+    return name
+
+
 def _read_model(table: Table, name: str, channels: Mapping[str, Channel]) -> Model:
     table.check_name(name)
-    context = table.take_count("context_tokens_max", at_least=1)
+    kind = table.take_choice("kind", ("chat", "image"), "chat")
+    of_kind = _read_image_fields(table) if kind == "image" else _read_chat_fields(table)
     model = Model(
         name=name,
+        kind=kind,
         owned_by=table.take("owned_by", str, "tollgate"),
         created=table.take_count("created", at_least=0, default=0),
-        context_tokens_max=context,
-        output_tokens_max=min(context, table.take_count("output_tokens_max", at_least=1)),
         encoding=table.take_choice("encoding", ("o200k_base", "cl100k_base"), "o200k_base"),
         image_tokens=_read_image_tokens(table.take_table("image_tokens", _DEFAULT_IMAGE_TOKENS)),
-        price=_read_price(table.take_any("price"), table.child("price")),
         routes=_read_routes(table, name, channels),
-        tier_percents=_read_tiers(table.take_table("service_tiers")),
+        **of_kind,
     )
     table.end()
     return model
+
+
+def _read_chat_fields(table: Table) -> dict[str, Any]:
+    context = table.take_count("context_tokens_max", at_least=1)
+    return {
+        "context_tokens_max": context,
+        "output_tokens_max": min(context, table.take_count("output_tokens_max", at_least=1)),
+        "price": _read_price(table.take_any("price"), table.child("price")),
+        "tier_percents": _read_tiers(table.take_table("service_tiers")),
+    }
+
+
+def _read_image_fields(table: Table) -> dict[str, Any]:
+    price = read_image_price(table.take_any("price"), table.child("price"))
+    output = read_image_output(table.take_any("image_output"), table.child("image_output"))
+    if price is not None and price.images is None and output is None:
+        # Without either, an answer without usage would be free.
+        raise CatalogError(table.child("image_output"), "is missing; or give price.images")
+    return {
+        "price": price,
+        "image_output": output,
+        "image_defaults": read_image_defaults(table.take_table("image_defaults")),
+    }
 
 
 def _read_image_tokens(table: Table) -> ImageTokens:
@@ -196,7 +231,5 @@ def _read_price(value: object, key: str) -> Price | None:
 
 
 def _make_price(picopoints: Mapping[str, int], *, request: int) -> Price:
-    return Price(
-        **{kind: Picopoints(amount) for kind, amount in picopoints.items()},
-        request=Micropoints(request),
-    )
+    kinds: dict[str, Any] = {kind: Picopoints(amount) for kind, amount in picopoints.items()}
+    return Price(**kinds, request=Micropoints(request))

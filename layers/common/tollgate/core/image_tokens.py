@@ -13,6 +13,7 @@ import struct
 from tollgate.core.catalog import ImageTokens
 
 _HEADER_CHARACTERS = 128 * 1024  # of base64: a JPEG's size can follow a large preview
+_HEADER_BYTES = _HEADER_CHARACTERS * 3 // 4
 _LONG_SIDE_MAX = 2048
 _SHORT_SIDE = 768
 _TILE = 512
@@ -26,11 +27,19 @@ _JPEG_SIZES = frozenset(
 
 def count_image(rule: ImageTokens, url: object, detail: object) -> int:
     """Return the tokens of one image part; where the size is unknown, the family's maximum."""
+    if rule.scheme == "flat" or (rule.scheme == "tile" and detail == "low"):
+        return rule.base
+    return _count_sized(rule, read_size(url) if isinstance(url, str) else None, detail)
+
+
+def count_image_file(rule: ImageTokens, file: memoryview) -> int:
+    """Return the tokens of an image whose bytes are at hand."""
     if rule.scheme == "flat":
         return rule.base
-    if rule.scheme == "tile" and detail == "low":
-        return rule.base
-    size = read_size(url) if isinstance(url, str) else None
+    return _count_sized(rule, _read_raw_size(bytes(file[:_HEADER_BYTES])), None)
+
+
+def _count_sized(rule: ImageTokens, size: tuple[int, int] | None, detail: object) -> int:
     if rule.scheme == "tile":
         return rule.base + rule.tile * (_TILES_MAX if size is None else count_tiles(*size))
     budget = _patch_budget(rule, detail)
@@ -67,6 +76,10 @@ def read_size(url: str) -> tuple[int, int] | None:
         raw = base64.b64decode(usable[: len(usable) // 4 * 4])
     except (binascii.Error, ValueError):
         return None
+    return _read_raw_size(raw)
+
+
+def _read_raw_size(raw: bytes) -> tuple[int, int] | None:
     size = _read_png(raw) or _read_gif(raw) or _read_webp(raw) or _read_jpeg(raw)
     return size if size and min(size) > 0 else None
 

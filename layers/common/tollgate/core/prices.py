@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tollgate.core.image_rates import ImageTable
 from tollgate.core.units import Micropoints, Picopoints, Tokens, round_up
 
 
@@ -12,6 +13,8 @@ class Price:
 
     Kinds that a vendor does not price apart have the price of the kind they belong to:
     cached, cache-write and audio input that of `input`; reasoning and audio output of `output`.
+    The image kinds and `images` (micropoints an image) are an image model's. `has_tokens`: what the
+    upstream reports is charged; else each image by `images`.
     """
 
     input: Picopoints
@@ -21,6 +24,11 @@ class Price:
     output: Picopoints
     reasoning: Picopoints
     audio_output: Picopoints
+    image_input: Picopoints = Picopoints(0)
+    cached_image_input: Picopoints = Picopoints(0)
+    image_output: Picopoints = Picopoints(0)
+    images: ImageTable | None = None
+    has_tokens: bool = True
     request: Micropoints = Micropoints(0)
 
     @property
@@ -38,8 +46,9 @@ class Price:
 class Usage:
     """Token counts of one request; the details are parts of the two totals, never beside them.
 
-    `cached + cache_write + audio_prompt <= prompt` and `reasoning + audio_completion <= completion`
-    hold by construction (`core.usage` clamps what vendors report).
+    `cached + cache_write + audio_prompt + image_prompt <= prompt`, `cached_image <= image_prompt`
+    and `reasoning + audio_completion + image_completion <= completion` hold by construction
+    (`core.usage` and `core.image_usage` clamp what vendors report). `images` counts images made.
     """
 
     prompt: Tokens
@@ -49,6 +58,10 @@ class Usage:
     audio_prompt: Tokens = Tokens(0)
     reasoning: Tokens = Tokens(0)
     audio_completion: Tokens = Tokens(0)
+    image_prompt: Tokens = Tokens(0)
+    cached_image: Tokens = Tokens(0)
+    image_completion: Tokens = Tokens(0)
+    images: int = 0
     is_exact: bool = True
     details: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
@@ -75,16 +88,23 @@ def charge(
         tier_percent: the service tier's multiplier, in percent of the tokens' price.
         search: what the request's web search costs, whatever the tier.
     """
-    plain_prompt = usage.prompt - usage.cached - usage.cache_write - usage.audio_prompt
-    plain_completion = usage.completion - usage.reasoning - usage.audio_completion
+    plain_prompt = (
+        usage.prompt - usage.cached - usage.cache_write - usage.audio_prompt - usage.image_prompt
+    )
+    plain_completion = (
+        usage.completion - usage.reasoning - usage.audio_completion - usage.image_completion
+    )
     tokens_cost = (
         plain_prompt * price.input
         + usage.cached * price.cached_input
         + usage.cache_write * price.cache_write
         + usage.audio_prompt * price.audio_input
+        + (usage.image_prompt - usage.cached_image) * price.image_input
+        + usage.cached_image * price.cached_image_input
         + plain_completion * price.output
         + usage.reasoning * price.reasoning
         + usage.audio_completion * price.audio_output
+        + usage.image_completion * price.image_output
     )
     tiered = -(-tokens_cost * tier_percent // 100)
     return Micropoints(round_up(Picopoints(tiered)) + price.request + search)

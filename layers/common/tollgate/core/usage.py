@@ -12,7 +12,7 @@ _COUNT_MAX = 2**53
 _DETAILS = ("prompt_tokens_details", "completion_tokens_details")
 
 
-def _count(value: object) -> int | None:
+def read_count(value: object) -> int | None:
     """Return a token count, or None where the value is none (bool, text, NaN, absurdly large)."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -21,11 +21,11 @@ def _count(value: object) -> int | None:
     return max(0, int(value))
 
 
-def _counts(value: object) -> dict[str, int]:
+def read_counts(value: object) -> dict[str, int]:
     """Return the whole-number entries of a details object."""
     if not isinstance(value, Mapping):
         return {}
-    counts = {str(name): _count(entry) for name, entry in value.items()}
+    counts = {str(name): read_count(entry) for name, entry in value.items()}
     return {name: count for name, count in counts.items() if count is not None}
 
 
@@ -43,30 +43,30 @@ def read_usage(raw: object) -> Usage | None:
     """
     if not isinstance(raw, Mapping):
         return None
-    prompt = _count(raw.get("prompt_tokens"))
-    reported = _count(raw.get("completion_tokens"))
+    prompt = read_count(raw.get("prompt_tokens"))
+    reported = read_count(raw.get("completion_tokens"))
     if prompt is None or reported is None:
         return None
-    completion = max(reported, (_count(raw.get("total_tokens")) or 0) - prompt)
+    completion = max(reported, (read_count(raw.get("total_tokens")) or 0) - prompt)
     return _assemble(raw, prompt, completion, hidden=completion - reported)
 
 
 def _assemble(raw: Mapping[str, object], prompt: int, completion: int, *, hidden: int) -> Usage:
     """Cut the parts to their wholes and keep upstream's details beside them."""
-    inputs, outputs = (_counts(raw.get(name)) for name in _DETAILS)
+    inputs, outputs = (read_counts(raw.get(name)) for name in _DETAILS)
     audio_prompt = min(inputs.get("audio_tokens", 0), prompt)
     cached = min(
         _first(
             inputs.get("cached_tokens"),
-            _count(raw.get("cached_tokens")),
-            _count(raw.get("prompt_cache_hit_tokens")),
+            read_count(raw.get("cached_tokens")),
+            read_count(raw.get("prompt_cache_hit_tokens")),
         ),
         prompt - audio_prompt,
     )
     cache_write = min(inputs.get("cache_write_tokens", 0), prompt - audio_prompt - cached)
     audio_completion = min(outputs.get("audio_tokens", 0), completion)
     reasoning = min(
-        _first(outputs.get("reasoning_tokens"), _count(raw.get("reasoning_tokens")), hidden),
+        _first(outputs.get("reasoning_tokens"), read_count(raw.get("reasoning_tokens")), hidden),
         completion - audio_completion,
     )
     if cached or "cached_tokens" in inputs:
@@ -106,5 +106,9 @@ def usage_counts(usage: Usage) -> dict[str, int]:
         "audio_prompt",
         "reasoning",
         "audio_completion",
+        "image_prompt",
+        "cached_image",
+        "image_completion",
+        "images",
     )
     return {kind: count for kind in kinds if (count := getattr(usage, kind))}

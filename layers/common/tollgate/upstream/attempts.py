@@ -21,9 +21,8 @@ from tollgate.upstream.error_bodies import parse_error_body
 from tollgate.upstream.failures import ChannelFailedError
 from tollgate.upstream.refusals import judge_error, judge_event
 from tollgate.upstream.streams import AnswerBytes, EventStream
-from tollgate.upstream.vendor_requests import VendorRequest
+from tollgate.upstream.vendor_requests import AnswerShape, VendorRequest
 
-ANSWER_BYTES_MAX = 64 * 1024 * 1024
 ERROR_BYTES_MAX = 256 * 1024
 
 
@@ -37,6 +36,7 @@ class Attempt:
     http: httpx.AsyncClient
     channel: str
     request: VendorRequest
+    shape: AnswerShape
     timeouts: Timeouts
     budget_s: float
     secrets: tuple[str, ...] = field(repr=False)
@@ -47,19 +47,40 @@ class Attempt:
         Raises: ChannelFailedError; UpstreamRefusedError: the vendor refuses this request.
         """
         async with self._answer() as (answer, stack, _):
-            stream = EventStream(self.channel, answer, silence_s=self.timeouts.between_bytes_s)
-            await stream.begin(self.secrets)
-            stack.pop_all()
-            return stream
+            return await self._begin_stream(answer, stack)
 
     async def complete(self) -> dict[str, object]:
-        """Return the whole answer, a JSON object with `choices`. Raises as `open_stream`."""
+        """Return the whole answer, a JSON object with the list that it must have.
+
+        Raises as `open_stream`.
+        """
         async with self._answer() as (answer, _, timer):
-            timer.reschedule(None)
-            body = await answer.read_all(
-                bytes_max=ANSWER_BYTES_MAX, silence_s=self.timeouts.between_bytes_s
-            )
-            return self._read_completion(body)
+            return await self._read_whole(answer, timer)
+
+    async def open_either(self) -> EventStream | dict[str, object]:
+        """Return the stream once its first event is here, or a whole answer sent in its place."""
+        async with self._answer() as (answer, stack, timer):
+            if answer.is_json:
+                return await self._read_whole(answer, timer)
+            return await self._begin_stream(answer, stack)
+
+    async def _begin_stream(self, answer: AnswerBytes, stack: AsyncExitStack) -> EventStream:
+        stream = EventStream(
+            self.channel,
+            answer,
+            silence_s=self.timeouts.between_bytes_s,
+            event_bytes_max=self.shape.event_bytes_max,
+        )
+        await stream.begin(self.secrets)
+        stack.pop_all()
+        return stream
+
+    async def _read_whole(self, answer: AnswerBytes, timer: asyncio.Timeout) -> dict[str, object]:
+        timer.reschedule(None)
+        body = await answer.read_all(
+            bytes_max=self.shape.whole_bytes_max, silence_s=self.timeouts.between_bytes_s
+        )
+        return self._read_completion(body)
 
     def _read_completion(self, body: bytes) -> dict[str, object]:
         try:
@@ -69,7 +90,7 @@ class Attempt:
         failure = judge_event("message", raw, secrets=self.secrets)
         if failure is not None:
             raise failure
-        if not isinstance(raw.get("choices"), list):
+        if not isinstance(raw.get(self.shape.list_field), list):
             raise ChannelFailedError("unavailable", is_resting=False)
         return raw
 

@@ -22,9 +22,9 @@ from tollgate.upstream.channels import CooldownRules, Cooldowns, order_routes
 from tollgate.upstream.failures import ChannelFailedError, conclude
 from tollgate.upstream.keys import KeySource
 from tollgate.upstream.streams import EventStream
-from tollgate.upstream.vendor_requests import ChatCall, make_request
+from tollgate.upstream.vendor_requests import Call, ChatCall, make_request
 
-__all__ = ["ChatCall", "Completion", "EventStream", "Upstream", "new_http_client"]
+__all__ = ["Call", "ChatCall", "Completion", "EventStream", "Upstream", "new_http_client"]
 
 _log = logging.getLogger("tollgate.upstream")
 _UNAUTHORIZED = 401
@@ -81,7 +81,7 @@ class Upstream:
         self._rules = rules
         self._cooldowns = Cooldowns(clock)
 
-    async def complete(self, call: ChatCall) -> Completion:
+    async def complete(self, call: Call) -> Completion:
         """Return the first whole answer.
 
         Raises: UpstreamRefusedError, UpstreamRateLimitedError, UpstreamTimeoutError,
@@ -93,17 +93,30 @@ class Upstream:
 
         return await self._try_channels(call, attempt)
 
-    async def open_stream(self, call: ChatCall) -> EventStream:
+    async def open_stream(self, call: Call) -> EventStream:
         """Return the first stream whose first event has come. Raises as `complete`."""
         return await self._try_channels(call, Attempt.open_stream)
+
+    async def open_either(self, call: Call) -> EventStream | Completion:
+        """Return the first answer to a call that asks for a stream, even if it is a whole one.
+
+        Some vendors do not know `stream` for images: they have made the image all the same.
+        Raises as `complete`.
+        """
+
+        async def attempt(attempt: Attempt) -> EventStream | Completion:
+            answer = await attempt.open_either()
+            if isinstance(answer, EventStream):
+                return answer
+            return Completion(channel=attempt.channel, body=answer)
+
+        return await self._try_channels(call, attempt)
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self._http.aclose()
 
-    async def _try_channels[T](
-        self, call: ChatCall, attempt: Callable[[Attempt], Awaitable[T]]
-    ) -> T:
+    async def _try_channels[T](self, call: Call, attempt: Callable[[Attempt], Awaitable[T]]) -> T:
         channels = (await self._catalog()).channels
         failures: list[ChannelFailedError] = []
         for route in order_routes(
@@ -123,7 +136,7 @@ class Upstream:
 
     async def _try_route[T](
         self,
-        call: ChatCall,
+        call: Call,
         route: Route,
         channel: Channel | None,
         attempt: Callable[[Attempt], Awaitable[T]],
@@ -145,7 +158,7 @@ class Upstream:
 
     async def _try_keys[T](
         self,
-        call: ChatCall,
+        call: Call,
         route: Route,
         channel: Channel | None,
         attempt: Callable[[Attempt], Awaitable[T]],
@@ -162,19 +175,18 @@ class Upstream:
         key = await self._find_key(call, channel)
         return await attempt(self._make_attempt(call, route, channel, key))
 
-    def _make_attempt(
-        self, call: ChatCall, route: Route, channel: Channel, key: str | None
-    ) -> Attempt:
+    def _make_attempt(self, call: Call, route: Route, channel: Channel, key: str | None) -> Attempt:
         return Attempt(
             http=self._http,
             channel=channel.name,
             request=make_request(call, channel=channel, route=route, key=key),
+            shape=call.shape,
             timeouts=channel.timeouts,
             budget_s=call.budget_s(),
             secrets=(key,) if key else (),
         )
 
-    async def _find_key(self, call: ChatCall, channel: Channel) -> str | None:
+    async def _find_key(self, call: Call, channel: Channel) -> str | None:
         if channel.key_name is None:
             return None
         try:
@@ -185,7 +197,7 @@ class Upstream:
         except ConfigurationError as error:
             raise ChannelFailedError("credentials", is_resting=False) from error
 
-    async def _is_renewed(self, call: ChatCall, channel: Channel, key: str | None) -> bool:
+    async def _is_renewed(self, call: Call, channel: Channel, key: str | None) -> bool:
         if channel.key_name is None or key is None:
             return False
         try:
@@ -202,7 +214,7 @@ class Upstream:
         return min(wanted_s, self._rules.longest_s)
 
     def _log_failure(
-        self, call: ChatCall, route: Route, failure: ChannelFailedError, began: float
+        self, call: Call, route: Route, failure: ChannelFailedError, began: float
     ) -> None:
         """Log one line: neither bodies nor keys, not even the vendor's words."""
         cause = type(failure.__cause__).__name__ if failure.__cause__ else None

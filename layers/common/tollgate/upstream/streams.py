@@ -18,7 +18,7 @@ from tollgate.errors import (
 )
 from tollgate.upstream.failures import ChannelFailedError
 from tollgate.upstream.refusals import judge_event
-from tollgate.upstream.sse import ServerEvent, SseParser
+from tollgate.upstream.sse import EVENT_BYTES_MAX, ServerEvent, SseParser
 
 
 class AnswerBytes:
@@ -29,6 +29,13 @@ class AnswerBytes:
         self._response = response
         self._pieces = response.aiter_bytes()
         self._deadline_s = deadline_s
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the answer calls itself JSON: a whole one, not events."""
+        content_type: str = self._response.headers.get("content-type", "")
+        kind, _, _ = content_type.partition(";")
+        return kind.strip().lower() == "application/json"
 
     async def read(self, silence_s: float = math.inf) -> bytes:
         """Return the next bytes as they come, or none at the end.
@@ -68,12 +75,19 @@ class EventStream:
     Iterating raises UpstreamTimeoutError or UpstreamBrokenError, and then ends.
     """
 
-    def __init__(self, channel: str, answer: AnswerBytes, *, silence_s: float) -> None:
+    def __init__(
+        self,
+        channel: str,
+        answer: AnswerBytes,
+        *,
+        silence_s: float,
+        event_bytes_max: int = EVENT_BYTES_MAX,
+    ) -> None:
         """`silence_s`: longest wait between two bytes, a comment's included."""
         self.channel = channel
         self._answer = answer
         self._silence_s = silence_s
-        self._parser = SseParser()
+        self._parser = SseParser(event_bytes_max)
         self._ready: deque[ServerEvent] = deque()
         self._is_over = False
 

@@ -1,8 +1,11 @@
-"""One chat call as the HTTP request that a channel's vendor expects. Pure: no I/O.
+"""One call as the HTTP request that a channel's vendor expects. Pure: no I/O.
 
     openai        {base_url}/chat/completions             authorization: Bearer …
     azure, v1     {base_url}/openai/v1/chat/completions   api-key: …
     azure, dated  {base_url}/openai/deployments/{model}/chat/completions?api-version=…   api-key: …
+
+What is asked, and how its answer looks, is the call's own: chat's is here, the images' in
+`image_calls`.
 
 Nothing of the caller's headers is forwarded. Source of Azure's two forms: Azure OpenAI's "API
 version lifecycle": the v1 path takes no date, and `model` in the body names the deployment.
@@ -10,10 +13,13 @@ version lifecycle": the v1 path takes no date, and `model` in the body names the
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import quote
 
 from tollgate.core.catalog import Channel, Model, Route
 from tollgate.core.json_text import dump
+from tollgate.upstream.pieces import Pieces
+from tollgate.upstream.sse import EVENT_BYTES_MAX
 
 USER_AGENT = "tollgate/0.1"
 _AZURE_V1_VERSIONS = frozenset({None, "", "v1"})
@@ -21,12 +27,60 @@ _OUTPUT_LIMIT_FIELDS = ("max_completion_tokens", "max_tokens")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerShape:
+    """How a good answer looks: the list that a whole one must have, and the largest ones taken."""
+
+    list_field: str
+    whole_bytes_max: int
+    event_bytes_max: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """A request's body; pieces are sent in their order, and again on the next channel."""
+
+    content_type: str
+    body: bytes | Pieces
+
+
+class Call(Protocol):
+    """One request, for whichever channel answers it."""
+
+    @property
+    def model(self) -> Model:
+        """What is asked for; its routes say who is."""
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether events are asked for."""
+
+    @property
+    def budget_s(self) -> Callable[[], float]:
+        """Tells the seconds left until the upstream must be stopped."""
+
+    @property
+    def path(self) -> str:
+        """What follows the channel's address."""
+
+    @property
+    def shape(self) -> AnswerShape:
+        """How a good answer looks."""
+
+    def encode(self, channel: Channel, route: Route) -> Content:
+        """Return the body as this channel wants it."""
+
+
+_CHAT_SHAPE = AnswerShape(
+    list_field="choices", whole_bytes_max=64 * 1024 * 1024, event_bytes_max=EVENT_BYTES_MAX
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChatCall:
-    """One chat request, for whichever channel answers it.
+    """One chat request, a `Call`.
 
     `body`: the caller's, without affixes; `model` and the output limit are set for each channel.
-    `output_limit`: tokens; None leaves the caller's own field as it is. `budget_s` tells the
-    seconds left until the upstream must be stopped.
+    `output_limit`: tokens; None leaves the caller's own field as it is. `budget_s`: see `Call`.
     """
 
     model: Model
@@ -35,6 +89,20 @@ class ChatCall:
     is_stream: bool
     budget_s: Callable[[], float]
 
+    @property
+    def path(self) -> str:
+        """OpenAI's path of chat completions."""
+        return "chat/completions"
+
+    @property
+    def shape(self) -> AnswerShape:
+        """A completion has choices."""
+        return _CHAT_SHAPE
+
+    def encode(self, channel: Channel, route: Route) -> Content:
+        """Return the caller's body with what this channel needs."""
+        return Content(content_type="application/json", body=dump(_body(self, channel, route)))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VendorRequest:
@@ -42,43 +110,44 @@ class VendorRequest:
 
     url: str
     headers: Mapping[str, str]
-    content: bytes
+    content: bytes | Pieces
 
     def __repr__(self) -> str:
         """Return the address only."""
         return f"VendorRequest({self.url!r})"
 
 
-def make_request(
-    call: ChatCall, *, channel: Channel, route: Route, key: str | None
-) -> VendorRequest:
+def make_request(call: Call, *, channel: Channel, route: Route, key: str | None) -> VendorRequest:
     """Return the request for `channel`. `key` None: the channel wants none."""
+    content = call.encode(channel, route)
     return VendorRequest(
-        url=_url(channel, route),
-        headers=_headers(call, channel) | _credentials(channel, key),
-        content=dump(_body(call, channel, route)),
+        url=_url(call, channel, route),
+        headers=_headers(call, content, channel) | _credentials(channel, key),
+        content=content.body,
     )
 
 
-def _url(channel: Channel, route: Route) -> str:
+def _url(call: Call, channel: Channel, route: Route) -> str:
     base = channel.base_url.rstrip("/")
     if channel.kind == "openai":
-        return f"{base}/chat/completions"
+        return f"{base}/{call.path}"
     if channel.api_version in _AZURE_V1_VERSIONS:
-        return f"{base}/openai/v1/chat/completions"
+        return f"{base}/openai/v1/{call.path}"
     deployment = quote(route.upstream_model, safe="")
     version = quote(channel.api_version or "", safe="")
-    return f"{base}/openai/deployments/{deployment}/chat/completions?api-version={version}"
+    return f"{base}/openai/deployments/{deployment}/{call.path}?api-version={version}"
 
 
-def _headers(call: ChatCall, channel: Channel) -> dict[str, str]:
-    """The channel's own headers come last: an operator may override any but the key."""
-    return {
+def _headers(call: Call, content: Content, channel: Channel) -> dict[str, str]:
+    """The channel's own headers come after ours: an operator may override any but the key."""
+    headers = {
         "accept": "text/event-stream" if call.is_stream else "application/json",
         "accept-encoding": "identity",
-        "content-type": "application/json",
+        "content-type": content.content_type,
         "user-agent": USER_AGENT,
     } | {name.lower(): value for name, value in channel.headers.items()}
+    # Without a length a body of pieces would be sent chunked, which some vendors refuse.
+    return headers | {"content-length": str(len(content.body))}
 
 
 def _credentials(channel: Channel, key: str | None) -> dict[str, str]:

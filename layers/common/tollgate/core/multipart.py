@@ -1,0 +1,152 @@
+"""A multipart/form-data body taken apart by offsets: its parts are views of the one body.
+
+    --boundary CRLF headers CRLF CRLF body CRLF --boundary … --boundary--
+                    └───────── raw ──────┘       a part; `body` is its end
+
+python-multipart finds the places. Its own FormParser, and Starlette's, copy each file.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartCallbacks, MultipartParser, parse_options_header
+
+from tollgate.errors import InvalidRequestError
+
+PARTS_MAX = 1000
+_TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_BOUNDARY_BYTES_MAX = 200
+_DISPOSITION = b"content-disposition"
+
+type Piece = bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One part. `raw` is its headers, the blank line and `body`; both are views."""
+
+    name: str
+    is_file: bool
+    raw: memoryview
+    body: memoryview
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """A whole form; `boundary` as it was sent."""
+
+    boundary: bytes
+    parts: tuple[Part, ...]
+
+    @property
+    def content_type(self) -> str:
+        """The header that belongs to `build`'s pieces; a boundary of odd characters is quoted."""
+        text = self.boundary.decode("latin-1")
+        if not set(self.boundary) <= _TOKEN:
+            text = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return f"multipart/form-data; boundary={text}"
+
+    def build(self, fields: Mapping[str, str], *, dropped: Collection[str] = ()) -> list[Piece]:
+        """Return the body with text `fields` put in their old parts' place, without `dropped`.
+
+        Parts that stay keep their headers and file names to the byte, and are not copied.
+        """
+        pieces: list[Piece] = []
+        for part in self.parts:
+            if part.name not in fields and part.name not in dropped:
+                pieces += [b"--%b\r\n" % self.boundary, part.raw, b"\r\n"]
+        for name, value in fields.items():
+            pieces.append(
+                b'--%b\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n'
+                % (self.boundary, name.encode(), value.encode())
+            )
+        return [*pieces, b"--%b--\r\n" % self.boundary]
+
+
+def parse_form(body: bytes, content_type: str) -> Form:
+    """Return the form in `body`, at most `PARTS_MAX` parts of it.
+
+    Raises: InvalidRequestError: no boundary, not well formed, cut off, a part without a name, or
+        too many parts.
+    """
+    boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
+    if not 0 < len(boundary) <= _BOUNDARY_BYTES_MAX:
+        raise InvalidRequestError("The multipart body's Content-Type must name its boundary.")
+    collector = _Collector(body)
+    try:
+        MultipartParser(boundary, collector.callbacks()).write(body)
+    except FormParserError as error:
+        raise InvalidRequestError(
+            "We could not parse the multipart body of your request."
+        ) from error
+    if not collector.is_ended:
+        raise InvalidRequestError("The multipart body of your request is cut off.")
+    return Form(boundary=boundary, parts=tuple(collector.parts))
+
+
+class _Collector:
+    """Notes where parts begin and end while the parser goes over the body, all in one write."""
+
+    def __init__(self, body: bytes) -> None:
+        self.parts: list[Part] = []
+        self.is_ended = False
+        self._source = body
+        self._view = memoryview(body)
+        self._begin_part()
+
+    def callbacks(self) -> MultipartCallbacks:
+        return {
+            "on_part_begin": self._begin_part,
+            "on_header_field": self._take_field,
+            "on_header_value": self._take_value,
+            "on_part_data": self._take_data,
+            "on_part_end": self._end_part,
+            "on_end": self._end,
+        }
+
+    def _begin_part(self) -> None:
+        if len(self.parts) >= PARTS_MAX:
+            raise InvalidRequestError(f"The multipart body has more than {PARTS_MAX} parts.")
+        self._start: int | None = None
+        self._data: tuple[int, int] | None = None
+        self._field = b""
+        self._dispositions: list[str] = []
+
+    def _take_field(self, data: bytes, start: int, end: int) -> None:
+        if self._start is None:
+            self._start = start
+        self._field = data[start:end].lower()
+
+    def _take_value(self, data: bytes, start: int, end: int) -> None:
+        if self._field == _DISPOSITION:
+            self._dispositions.append(data[start:end].decode("latin-1"))
+
+    def _take_data(self, _: bytes, start: int, end: int) -> None:
+        self._data = (self._data[0] if self._data else start, end)
+
+    def _end_part(self) -> None:
+        if self._start is None or len(self._dispositions) != 1:
+            raise InvalidRequestError(
+                "Each part of a multipart body needs one Content-Disposition."
+            )
+        options = parse_options_header(self._dispositions[0])[1]
+        name = options.get(b"name", b"").decode(errors="replace")
+        if not name:
+            raise InvalidRequestError("Each part of a multipart body needs a name.")
+        start, end = self._data or (self._empty_body(self._start),) * 2
+        self.parts.append(
+            Part(
+                name=name,
+                is_file=b"filename" in options,
+                raw=self._view[self._start : end],
+                body=self._view[start:end],
+            )
+        )
+
+    def _empty_body(self, start: int) -> int:
+        """Return where the body of a part without any would be: behind its headers."""
+        return self._source.index(b"\r\n\r\n", start) + 4
+
+    def _end(self) -> None:
+        self.is_ended = True

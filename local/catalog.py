@@ -31,6 +31,42 @@ DEMO_MODELS = (
     "demo-usage-in-finish",
     "demo-usage-wrong",
 )
+DEMO_IMAGE_MODELS = (
+    "demo-image",
+    "demo-image-no-usage",
+    "demo-image-few",
+    "demo-image-none",
+    "demo-image-large",
+    "demo-image-slow",
+    "demo-image-hang",
+    "demo-image-whole",
+    "demo-image-break",
+    "demo-image-error-400",
+    "demo-image-error-401",
+    "demo-image-error-429",
+    "demo-image-error-500",
+)
+_DEMO_IMAGE_MODEL = """
+[models."{name}"]
+kind = "image"
+owned_by = "demo"
+created = 1792540800
+image_tokens = {{ scheme = "flat", base = 100 }}
+image_output.scheme = "table"
+image_output.sizes."*" = {{ low = 100, medium = 400, high = 1600 }}
+price = {{ input = 500, image_input = 800, output = 3000 }}
+channels = [{{ channel = "demo", model = "{name}" }}]
+"""
+_DEMO_FLAT_MODEL = """
+[models."demo-image-flat"]
+kind = "image"
+owned_by = "demo"
+created = 1792540800
+image_defaults = { size = "1024x1024", quality = "standard" }
+price.images."1024x1024" = { standard = 4, hd = 8 }
+price.images."1792x1024" = { standard = 8, hd = 12 }
+channels = [{ channel = "demo", model = "demo-image-flat" }]
+"""
 _DEMO_MODEL = """
 [models."{name}"]
 owned_by = "demo"
@@ -77,6 +113,8 @@ def make_local_catalog(
     text += _DEMO_CHANNEL.format(url=demo_url, first_byte_s=patience_s)
     text += _DEMO_SEARCH.format(url=demo_url, timeout_s=min(patience_s, _SEARCH_S_MAX))
     text += "".join(_DEMO_MODEL.format(name=name) for name in DEMO_MODELS)
+    text += "".join(_DEMO_IMAGE_MODEL.format(name=name) for name in DEMO_IMAGE_MODELS)
+    text += _DEMO_FLAT_MODEL
     parse_catalog(text)
     return text
 

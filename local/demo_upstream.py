@@ -1,4 +1,4 @@
-"""A demo upstream: OpenAI's chat completions, offline, with models for every mood.
+"""A demo upstream: OpenAI's chat completions, offline, with models for every mood; and its images.
 
     demo-echo             repeats the last user message        demo-story    tells a story
     demo-tools            calls the tools, then answers        demo-think    reasons first
@@ -35,23 +35,14 @@ from local.demo_answers import (
     split_words,
     structured_text,
 )
+from local.demo_errors import SILENCE_S, BrokenOffError, demo_error
+from local.demo_images import image_routes
 from local.demo_search import answer_search
 
 DEFAULT_CHUNKS_PER_S = 50.0
 _BREAK_AFTER_CHUNKS = 2
-_SILENCE_S = 3600.0
 _SOUND = "AAAA" * 32  # 96 bytes of silence
-_ERRORS = {
-    400: ("invalid_request_error", "unsupported_value", "This value is not supported by the demo."),
-    401: ("invalid_request_error", "invalid_api_key", "Incorrect API key provided: sk-demo."),
-    429: ("requests", "rate_limit_exceeded", "Rate limit reached for the demo."),
-    500: ("server_error", None, "The demo had an error."),
-}
 _BREAKING = {"demo-break", "demo-stall", "demo-error-midstream"}
-
-
-class BrokenOffError(Exception):
-    """Makes the server cut the connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +85,7 @@ def make_demo_app(chunks_per_s: float = DEFAULT_CHUNKS_PER_S) -> Starlette:
         routes=[
             Route("/v1/chat/completions", complete, methods=["POST"]),
             Route("/v1/search", answer_search, methods=["GET", "POST"]),
+            *image_routes(),
         ]
     )
 
@@ -101,23 +93,16 @@ def make_demo_app(chunks_per_s: float = DEFAULT_CHUNKS_PER_S) -> Starlette:
 async def _complete(body: dict[str, Any], chunks_per_s: float) -> Response:
     model = str(body.get("model"))
     if model == "demo-hang":
-        await asyncio.sleep(_SILENCE_S)
+        await asyncio.sleep(SILENCE_S)
     if model.startswith("demo-error-") and model != "demo-error-midstream":
-        return _error(int(model.rpartition("-")[2]))
+        return demo_error(int(model.rpartition("-")[2]))
     plan = make_plan(body, chunks_per_s)
     if not body.get("stream"):
         if model == "demo-stall":
-            await asyncio.sleep(_SILENCE_S)
+            await asyncio.sleep(SILENCE_S)
         return JSONResponse(_whole(plan))
     wants_usage = bool((body.get("stream_options") or {}).get("include_usage"))
     return StreamingResponse(_stream(plan, wants_usage=wants_usage), media_type="text/event-stream")
-
-
-def _error(status: int) -> Response:
-    kind, code, message = _ERRORS.get(status, _ERRORS[500])
-    error = {"message": message, "type": kind, "param": None, "code": code}
-    headers = {"retry-after": "2"} if status == 429 else None  # noqa: PLR2004 - HTTP
-    return JSONResponse({"error": error}, status, headers)
 
 
 def make_plan(body: Mapping[str, Any], chunks_per_s: float) -> Plan:
@@ -239,7 +224,7 @@ def _chunk(
 
 async def _break(plan: Plan, end: str) -> AsyncIterator[bytes]:
     if plan.model == "demo-stall":
-        await asyncio.sleep(_SILENCE_S)
+        await asyncio.sleep(SILENCE_S)
     if plan.model == "demo-error-midstream":
         error = {"message": "The demo had an error.", "type": "server_error", "code": None}
         yield _frame({"error": error | {"param": None}}, end)

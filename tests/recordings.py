@@ -48,6 +48,11 @@ def _load(folder: Path) -> Recording:
     )
 
 
+def find_image_recordings() -> list[Recording]:
+    """Return the recorded answers of image endpoints, good and bad."""
+    return [recording for recording in load_recordings() if "images/" in recording.endpoint]
+
+
 def find_recordings(*, is_stream: bool, ok: bool = True) -> list[Recording]:
     """Return chat recordings that are streams or not, answered with 200 or with an error."""
     return [

@@ -16,7 +16,7 @@ from tollgate.settings import Settings
 from tollgate.upstream.client import Upstream, new_http_client
 from tollgate.upstream.search.client import WebSearch
 from tollgate.web.app import create_app
-from tollgate.web.requests import find_budget_s, read_json
+from tollgate.web.requests import find_budget_s, read_json, wants_padding
 from tollgate.web.responses import MeteredResponse
 from tollgate.web.services import Services, make_services
 
@@ -58,9 +58,12 @@ async def create_chat_completion(
         catalog=await services.catalog.current(),
     )
     keepalive_s = services.settings.keepalive_s
-    is_silent = not order.is_stream or keepalive_s == 0
+    is_padded = wants_padding(request)
+    is_silent = not (order.is_stream or is_padded) or keepalive_s == 0
     job = metering.start(order, find_budget_s(request.scope, is_silent=is_silent))
-    return MeteredResponse(job, is_stream=order.is_stream, keepalive_s=keepalive_s)
+    return MeteredResponse(
+        job, is_stream=order.is_stream, keepalive_s=keepalive_s, is_padded=is_padded
+    )
 
 
 handler = Mangum(app, lifespan="off")

@@ -113,6 +113,14 @@ def gateway(running_gateway: Gateway) -> Gateway:
     return running_gateway
 
 
+@pytest.fixture(scope="module")
+def keepalive_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway that fills a silence of half a second, and waits five for its upstream."""
+    home = link_database(tmp_path_factory.mktemp("keepalive"))
+    with run_gateway(home, TOLLGATE_KEEPALIVE_S="0.5", TOLLGATE_DEMO_PATIENCE_S="5") as gateway:
+        yield gateway
+
+
 @pytest.fixture
 def gateway_logs(home: Path) -> Callable[[], str]:
     """Read what the functions have logged, and the console from where the key has been shown."""

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tollgate.errors import TollgateError
-from tollgate.upstream.client import ChatCall, Completion
+from tollgate.upstream.client import Call, Completion
 from tollgate.upstream.sse import ServerEvent
 
-type Step = dict[str, Any] | str | Exception
+type Step = dict[str, Any] | str | Exception | ServerEvent
 
 
 class FakeEventStream:
-    """Yields the script's events: chunks, raw data, or an exception raised at its place."""
+    """Yields the script's events: chunks, raw data, events, or an exception raised at its place."""
 
     channel = "fake"
 
@@ -25,6 +25,9 @@ class FakeEventStream:
         for step in self._steps:
             if isinstance(step, Exception):
                 raise step
+            if isinstance(step, ServerEvent):
+                yield step
+                continue
             yield ServerEvent(data=step if isinstance(step, str) else json.dumps(step))
 
     async def aclose(self) -> None:
@@ -38,16 +41,20 @@ class FakeUpstream:
     steps: Sequence[Step] = ()
     body: dict[str, Any] = field(default_factory=dict)
     error: TollgateError | None = None
-    calls: list[ChatCall] = field(default_factory=list)
+    calls: list[Any] = field(default_factory=list)
 
-    async def complete(self, call: ChatCall) -> Completion:
+    async def complete(self, call: Call) -> Completion:
         self.calls.append(call)
         if self.error is not None:
             raise self.error
         return Completion(channel="fake", body=self.body)
 
-    async def open_stream(self, call: ChatCall) -> Any:
+    async def open_stream(self, call: Call) -> Any:
         self.calls.append(call)
         if self.error is not None:
             raise self.error
         return FakeEventStream(self.steps)
+
+    async def open_either(self, call: Call) -> Any:
+        """As a vendor that ignores `stream` where there are no steps."""
+        return await (self.open_stream(call) if self.steps else self.complete(call))

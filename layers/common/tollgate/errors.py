@@ -7,6 +7,7 @@ TollgateError
 │   ├── WebSearchQueryMissingError
 │   └── RequestTooLargeError
 ├── ModelNotFoundError             unknown, or without a price
+├── WrongModelKindError            not for this endpoint
 ├── ModelNotAllowedError           not for this key
 ├── AuthenticationError
 │   ├── MissingKeyError
@@ -96,6 +97,17 @@ class ModelNotFoundError(TollgateError):
     def __init__(self, model: str) -> None:
         """`model`: the name as the caller wrote it."""
         super().__init__(f"The model `{model}` does not exist or you do not have access to it.")
+
+
+class WrongModelKindError(TollgateError):
+    """The model is sold at another endpoint: an image model was asked to chat, or the reverse."""
+
+    def __init__(self, *, wanted: str, endpoint: str) -> None:
+        """`wanted`: the kind that `endpoint` serves, with its article. Worded as OpenAI does."""
+        super().__init__(
+            f"This is not {wanted} model and thus not supported in the {endpoint} endpoint."
+        )
+        self.param = "model"
 
 
 class ModelNotAllowedError(TollgateError):

@@ -18,6 +18,7 @@ NOW = datetime(2026, 11, 23, tzinfo=UTC)
 def catalog() -> Catalog:
     """One model at 1 micropoint an input token and 4 an output token, and its odd relations."""
     return parse_catalog("""
+        image_model = "image"
         [channels.fake]
         base_url = "http://fake"
         [models.m]
@@ -25,6 +26,17 @@ def catalog() -> Catalog:
         output_tokens_max = 1000
         price = { input = 1, output = 4 }
         service_tiers = { flex = 50 }
+        channels = ["fake"]
+        [models.image]
+        kind = "image"
+        image_output.sizes."1x1" = { low = 10, high = 100 }
+        price = { input = 1, image_input = 2, output = 3 }
+        channels = ["fake"]
+        image_tokens = { scheme = "flat", base = 7 }
+        [models.flat]
+        kind = "image"
+        image_defaults = { size = "1x1", quality = "plain" }
+        price = { images."1x1" = { plain = 0.0001, hd = 0.0002 } }
         channels = ["fake"]
         [models.unpriced]
         context_tokens_max = 10

@@ -69,7 +69,7 @@ class ImageGrid:
             return _cells_tokens(factor * factor, PIXELS_MAX)
         width, height = _read_size(size)
         long, short = max(width, height), min(width, height)
-        across = (2 * factor * short + long) // (2 * long)
+        across = max(1, (2 * factor * short + long) // (2 * long))
         return _cells_tokens(factor * across, width * height)
 
 

@@ -152,4 +152,4 @@ def _take_points(table: Table, name: str) -> int:
 
 
 def _take_count(table: Table, name: str) -> int:
-    return table.take_count(name, at_least=0)
+    return table.take_count(name, at_least=1)

@@ -75,8 +75,9 @@ class UsageRecord:
     """What one request used and cost; immutable. `quota` <= its hold's amount.
 
     `tokens` has the non-zero counts by kind (prompt, completion, cached, cache_write, reasoning,
-    audio_prompt, audio_completion), and `search` counts web searches. `is_exact`: the upstream
-    reported the tokens. Neither prompt nor answer nor key is in it.
+    audio_prompt, audio_completion, image_prompt, cached_image, image_completion); `images` counts
+    the images made, `search` web searches. `is_exact`: the upstream reported the tokens. Neither
+    prompt nor answer nor key is in it.
     """
 
     account_id: str

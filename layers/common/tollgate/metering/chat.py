@@ -23,15 +23,16 @@ from tollgate.core.search_results import SearchResult
 from tollgate.core.stream_form import StreamForm
 from tollgate.core.tokens import count_text
 from tollgate.core.units import Micropoints, Tokens
-from tollgate.core.usage import usage_counts, usage_json
+from tollgate.core.usage import usage_json
 from tollgate.errors import (
     UpstreamBrokenError,
     UpstreamError,
     UpstreamUnavailableError,
     WebSearchUnavailableError,
 )
-from tollgate.ledger.model import Ask, Ledger, Outcome, Reservation, UsageRecord
+from tollgate.ledger.model import Ask, Ledger, Outcome, UsageRecord
 from tollgate.metering.charge import Charge
+from tollgate.metering.jobs import make_record, make_reservation, record_fields
 from tollgate.metering.orders import ChatOrder, quote_order
 from tollgate.metering.relay import DONE_FRAME, Relay, choose_view
 from tollgate.metering.web_search import Searcher, SearchOrder, compose, put_in_front
@@ -153,19 +154,13 @@ class ChatJob:
         """Count, hold, search, and return the upstream call that the hold pays for."""
         order = self._order
         self._quote = quote = await asyncio.to_thread(quote_order, order)
-        reservation = Reservation(
-            account_id=order.key.account_id,
-            key_id=order.key.key_id,
-            request_id=order.request_id,
-            since=self._since,
-            ask=Ask(
-                worst=quote.worst,
-                floor=quote.floor,
-                least=quote.least,
-                is_limited=order.output_tokens_asked is not None,
-            ),
-            budget=order.key.budget,
+        ask = Ask(
+            worst=quote.worst,
+            floor=quote.floor,
+            least=quote.least,
+            is_limited=order.output_tokens_asked is not None,
         )
+        reservation = make_reservation(order, ask, self._since)
         self._charge = Charge(self._metering.ledger, reservation, self._budget_s)
         hold = await self._charge.reserve()
         self._hold_amount = hold.amount
@@ -283,23 +278,18 @@ class ChatJob:
         self._is_concluded = True
         record = self._record(usage, quota, outcome)
         await self._require_charge().journal(record)
-        _log.info("charged", extra=self._fields() | _record_fields(record))
+        _log.info("charged", extra=self._fields() | record_fields(record))
 
     def _record(self, usage: Usage, quota: Micropoints, outcome: Outcome) -> UsageRecord:
-        order = self._order
-        return UsageRecord(
-            account_id=order.key.account_id,
-            key_id=order.key.key_id,
-            request_id=order.request_id,
+        return make_record(
+            self._order,
+            usage,
+            quota,
+            endpoint=ENDPOINT,
+            channel=self._channel,
             since=self._since,
             finished_at=self._metering.now(),
-            endpoint=ENDPOINT,
-            model=order.model.name,
-            channel=self._channel,
-            tokens=usage_counts(usage) | ({"search": 1} if order.search else {}),
-            is_exact=usage.is_exact,
-            is_stream=order.is_stream,
-            quota=quota,
+            searches=1 if self._order.search else 0,
             outcome=outcome,
         )
 
@@ -315,18 +305,6 @@ class ChatJob:
 
     def _fields(self) -> dict[str, object]:
         return {"request_id": self._order.request_id, "channel": self._channel}
-
-
-def _record_fields(record: UsageRecord) -> dict[str, object]:
-    return {
-        "account": record.account_id,
-        "key": record.key_id,
-        "model": record.model,
-        "outcome": record.outcome,
-        "quota_micropoints": record.quota,
-        "duration_ms": int((record.finished_at - record.since).total_seconds() * 1000),
-        **{f"tokens_{kind}": count for kind, count in record.tokens.items()},
-    }
 
 
 def _lowered_limit(order: ChatOrder, quote: Quote, held: Micropoints) -> int | None:

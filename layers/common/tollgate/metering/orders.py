@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tollgate.core.affixes import ModelName, parse_model_name
+from tollgate.core.affixes import ModelName
 from tollgate.core.catalog import Catalog, Model
 from tollgate.core.prices import Price
 from tollgate.core.quotes import Quote
@@ -12,10 +12,9 @@ from tollgate.core.units import Tokens
 from tollgate.errors import (
     ContextLengthExceededError,
     InvalidRequestError,
-    ModelNotAllowedError,
-    ModelNotFoundError,
 )
 from tollgate.ledger.model import Key
+from tollgate.metering.order_fields import read_count, read_model, read_typed
 from tollgate.metering.web_search import SearchOrder, read_search_order, search_bounds
 
 CHOICES_MAX = 128
@@ -55,15 +54,13 @@ def read_order(
     """Return the order in `body`.
 
     Raises: InvalidRequestError: a field that metering reads is missing or of the wrong type, or a
-        service tier is not sold; ModelNotFoundError; ModelNotAllowedError;
+        service tier is not sold; ModelNotFoundError; WrongModelKindError; ModelNotAllowedError;
         WebSearchUnavailableError: a `web-` name, and no search provider is configured;
         WebSearchQueryMissingError: a `web-` name, and nothing to search for.
     """
-    name, model, price = _read_model(body, catalog)
-    if key.models is not None and model.name not in key.models:
-        raise ModelNotAllowedError(model.name)
+    name, model, price = read_model(body, kind="chat", key=key, catalog=catalog)
     messages = _read_messages(body)
-    stream_options = _read_typed(body, "stream_options", dict) or {}
+    stream_options = read_typed(body, "stream_options", dict) or {}
     return ChatOrder(
         key=key,
         request_id=request_id,
@@ -71,26 +68,13 @@ def read_order(
         model=model,
         price=price,
         body={field: value for field, value in body.items() if field not in ("model", "official")},
-        is_stream=_read_typed(body, "stream", bool) or False,
+        is_stream=read_typed(body, "stream", bool) or False,
         has_usage_chunk=stream_options.get("include_usage") is True,
-        choices=_read_count(body, "n", CHOICES_MAX) or 1,
+        choices=read_count(body, "n", CHOICES_MAX) or 1,
         output_tokens_asked=_read_output_limit(body),
         tier_percent=_read_tier_percent(body, model),
         search=read_search_order(messages, catalog.search) if name.is_web else None,
     )
-
-
-def _read_model(body: Mapping[str, object], catalog: Catalog) -> tuple[ModelName, Model, Price]:
-    asked = body.get("model")
-    if not isinstance(asked, str) or not asked:
-        raise InvalidRequestError("you must provide a model parameter", param="model")
-    name = parse_model_name(asked, catalog.models)
-    model = catalog.models[name.base]
-    if model.price is None:
-        raise ModelNotFoundError(asked)
-    if _read_typed(body, "official", bool):
-        name = ModelName(base=name.base, is_web=name.is_web, is_official=True)
-    return name, model, model.price
 
 
 def _read_messages(body: Mapping[str, object]) -> list[object]:
@@ -109,28 +93,9 @@ def _read_messages(body: Mapping[str, object]) -> list[object]:
     return messages
 
 
-def _read_typed[T](body: Mapping[str, object], field: str, kind: type[T]) -> T | None:
-    value = body.get(field)
-    if value is None or isinstance(value, kind):
-        return value
-    wanted = {bool: "a boolean", dict: "an object"}.get(kind, f"a {kind.__name__}")
-    raise InvalidRequestError(f"'{field}' must be {wanted}.", param=field)
-
-
-def _read_count(body: Mapping[str, object], field: str, count_max: int) -> int | None:
-    value = body.get(field)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= count_max:
-        raise InvalidRequestError(
-            f"'{field}' must be an integer from 1 to {count_max}.", param=field
-        )
-    return value
-
-
 def _read_output_limit(body: Mapping[str, object]) -> int | None:
     """Return the smaller of the two limits that a caller may give: upstreams read either."""
-    limits = [_read_count(body, field, 2**31 - 1) for field in _OUTPUT_LIMITS]
+    limits = [read_count(body, field, 2**31 - 1) for field in _OUTPUT_LIMITS]
     return min((limit for limit in limits if limit is not None), default=None)
 
 

@@ -17,7 +17,7 @@ ALLOWED_HEADERS = (
     "openai-organization,openai-project,x-requested-with,x-stainless-arch,x-stainless-async,"
     "x-stainless-helper-method,x-stainless-lang,x-stainless-os,x-stainless-package-version,"
     "x-stainless-retry-count,x-stainless-runtime,x-stainless-runtime-version,x-stainless-timeout,"
-    "x-title"
+    "x-title,x-tollgate-keepalive"
 )
 EXPOSED_HEADERS = "retry-after,x-request-id,x-should-retry,x-tollgate-output-limit"
 

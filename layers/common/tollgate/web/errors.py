@@ -42,6 +42,7 @@ TABLE: dict[type[BaseException], Row] = {
         headers=tuple(_NO_RETRY.items()),
     ),
     errors.ModelNotFoundError: Row(status=404, error_type=_INVALID, code="model_not_found"),
+    errors.WrongModelKindError: Row(status=404, error_type=_INVALID),
     errors.RequestTooLargeError: Row(status=413, error_type=_INVALID),
     errors.InvalidRequestError: Row(status=400, error_type=_INVALID),
     errors.UpstreamRateLimitedError: Row(

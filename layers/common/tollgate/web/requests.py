@@ -9,9 +9,30 @@ from starlette.requests import Request
 from tollgate.core.json_text import parse_object
 from tollgate.errors import InvalidRequestError, RequestTooLargeError
 
+KEEPALIVE_HEADER = "x-tollgate-keepalive"
 MARGIN_S = 5.0  # kept back from the Lambda's time for the last frames and the ledger
 SILENCE_S_MAX = 290.0
 _NO_DEADLINE_S = 900.0
+
+
+async def read_body(request: Request, bytes_max: int) -> bytes:
+    """Return the whole body; one that comes in one piece, as Lambda's does, is not copied.
+
+    Raises: RequestTooLargeError.
+    """
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in request.stream():
+        pieces.append(piece)
+        size += len(piece)
+        if size > bytes_max:
+            raise RequestTooLargeError(bytes_max=bytes_max)
+    return max(pieces, key=len, default=b"") if _is_one(pieces, size) else b"".join(pieces)
+
+
+def _is_one(pieces: list[bytes], size: int) -> bool:
+    """Starlette's stream ends with an empty piece."""
+    return all(len(piece) in (0, size) for piece in pieces)
 
 
 async def read_json(request: Request, bytes_max: int) -> dict[str, object]:
@@ -19,17 +40,27 @@ async def read_json(request: Request, bytes_max: int) -> dict[str, object]:
 
     Raises: RequestTooLargeError; InvalidRequestError: not a JSON object.
     """
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > bytes_max:
-            raise RequestTooLargeError(bytes_max=bytes_max)
     try:
-        return parse_object(bytes(body))
+        return parse_object(await read_body(request, bytes_max))
     except ValueError as error:
         raise InvalidRequestError(
             "We could not parse the JSON body of your request. The API expects a JSON object."
         ) from error
+
+
+def wants_padding(request: Request) -> bool:
+    """Whether a slow whole answer is to be kept alive by spaces before it.
+
+    The caller has to ask: the first space commits status 200, whatever comes after it.
+
+    Raises: InvalidRequestError: a value other than "whitespace".
+    """
+    value = request.headers.get(KEEPALIVE_HEADER)
+    if value not in (None, "whitespace"):
+        raise InvalidRequestError(
+            f"'{KEEPALIVE_HEADER}' must be 'whitespace'.", param=KEEPALIVE_HEADER
+        )
+    return value is not None
 
 
 def find_request_id(scope: Mapping[str, object]) -> str:

@@ -1,5 +1,8 @@
 """The metered answer: starts when the outcome is known, stays alive, settles at the end.
 
+A stream is kept alive by comments; a whole answer by whitespace before it, where its caller asked
+for that: the first of it commits status 200, so that an error comes as a body under it.
+
 Settling is done here and nowhere else, in the response's own `__call__`: a background task never
 runs when a send fails, and a generator's `finally` is cancelled at its first await.
 """
@@ -12,7 +15,7 @@ import anyio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from tollgate.metering.chat import ChatJob
+from tollgate.metering.jobs import Job
 from tollgate.web.errors import JSON_HEADERS, answer_error, log_if_ours
 
 STREAM_HEADERS = {
@@ -21,18 +24,25 @@ STREAM_HEADERS = {
     "x-accel-buffering": "no",
 }
 KEEPALIVE_FRAME = b": keep-alive\n\n"
+KEEPALIVE_SPACE = b" "
+PIECE_BYTES = 256 * 1024  # what the transport has to copy of a large answer at a time
 _SEND_S_MIN = 1.0
 
 
 class MeteredResponse(Response):
     """Runs one job: sends what it yields, or its error, and closes it whatever happens."""
 
-    def __init__(self, job: ChatJob, *, is_stream: bool, keepalive_s: float) -> None:
-        """`keepalive_s`: a stream's silence after which a comment is sent; 0: never."""
+    def __init__(
+        self, job: Job, *, is_stream: bool, keepalive_s: float, is_padded: bool = False
+    ) -> None:
+        """`keepalive_s`: the silence after which a comment is sent; 0: never.
+
+        `is_padded`: a whole answer is kept alive too, by spaces before it.
+        """
         super().__init__()
         self._job = job
         self._is_stream = is_stream
-        self._keepalive_s = keepalive_s
+        self._keepalive_s = keepalive_s if is_stream or is_padded else 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Answer, then settle: also when the caller has gone or the server is cancelled."""
@@ -43,34 +53,39 @@ class MeteredResponse(Response):
             else:
                 await self._answer(wire)
         except Exception as error:  # noqa: BLE001 - the last row of the error table
-            await _send_error(wire, error)
+            await _send_error(wire, error, is_stream=self._is_stream)
         finally:
             with anyio.CancelScope(shield=True):
                 await self._job.close()
 
     async def _answer(self, wire: "_Wire") -> None:
-        body = await self._job.completion()
-        await wire.start(200, JSON_HEADERS | self._job.headers)
+        def headers() -> Mapping[str, str]:
+            return JSON_HEADERS | self._job.headers
+
+        async with _KeepAlive(wire, self._keepalive_s, headers, KEEPALIVE_SPACE):
+            body = await self._job.completion()
+        if not wire.is_started:
+            await wire.start(200, headers())
         await wire.end(body)
 
     async def _stream(self, wire: "_Wire") -> None:
         def headers() -> Mapping[str, str]:
             return STREAM_HEADERS | self._job.headers
 
-        beat = _KeepAlive(wire, self._keepalive_s, headers)
+        beat = _KeepAlive(wire, self._keepalive_s, headers, KEEPALIVE_FRAME)
         async with beat, aclosing(self._job.frames()) as frames:
             async for frame in frames:
                 await wire.write(frame, headers)
         await wire.end()
 
 
-async def _send_error(wire: "_Wire", error: Exception) -> None:
-    """Send the error as an answer of its own, or as the last frame of a stream that has begun."""
+async def _send_error(wire: "_Wire", error: Exception, *, is_stream: bool) -> None:
+    """Send the error as an answer of its own, or as the end of one that has begun."""
     log_if_ours(error)
     answer = answer_error(error)
     with suppress(OSError, TimeoutError):  # the caller has gone, or does not read
         if wire.is_started:
-            await wire.end(answer.frame)
+            await wire.end(answer.frame if is_stream else answer.body)
         else:
             await wire.start(answer.status, JSON_HEADERS | answer.headers)
             await wire.end(answer.body)
@@ -112,19 +127,30 @@ class _Wire:
         await self._send_body(body, more_body=False)
 
     async def _send_body(self, body: bytes, *, more_body: bool) -> None:
+        """Send a body, in pieces if it is large: nothing else comes between them."""
+        for start in range(0, max(1, len(body)), PIECE_BYTES):
+            end = start + PIECE_BYTES
+            await self._send_piece(body[start:end], more_body=more_body or end < len(body))
+
+    async def _send_piece(self, piece: bytes, *, more_body: bool) -> None:
         async with asyncio.timeout(max(_SEND_S_MIN, self._budget_s())):
-            await self._send({"type": "http.response.body", "body": body, "more_body": more_body})
+            await self._send({"type": "http.response.body", "body": piece, "more_body": more_body})
 
 
 class _KeepAlive:
-    """Sends a comment whenever nothing was sent for `keepalive_s`, also as the first piece."""
+    """Sends `filler` whenever nothing was sent for `keepalive_s`, also as the first piece."""
 
     def __init__(
-        self, wire: _Wire, keepalive_s: float, headers: Callable[[], Mapping[str, str]]
+        self,
+        wire: _Wire,
+        keepalive_s: float,
+        headers: Callable[[], Mapping[str, str]],
+        filler: bytes,
     ) -> None:
         self._wire = wire
         self._keepalive_s = keepalive_s
         self._headers = headers
+        self._filler = filler
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> None:
@@ -140,4 +166,4 @@ class _KeepAlive:
         while True:
             await asyncio.sleep(max(0.01, self._keepalive_s - self._wire.silent_s))
             if self._wire.silent_s >= self._keepalive_s:
-                await self._wire.write(KEEPALIVE_FRAME, self._headers)
+                await self._wire.write(self._filler, self._headers)

@@ -1,0 +1,100 @@
+"""POST /v1/images/generations, /edits and /variations: metered images, streamed or whole.
+
+The app runs on the streaming runtime, which takes it out of `handler`: an image may take longer
+than 29 seconds, and an answer may be larger than 6 MB. Under `sam local` Mangum serves it buffered.
+"""
+
+from functools import cache
+from typing import Annotated
+
+from fastapi import Depends, Request, Response
+from mangum import Mangum
+from tollgate.core.multipart import parse_form
+from tollgate.metering.chat import Metering
+from tollgate.metering.image_bodies import ImageBody, read_form_body, read_json_body
+from tollgate.metering.image_orders import read_image_order
+from tollgate.metering.images import ImageJob
+from tollgate.provider_keys import make_key_source
+from tollgate.settings import Settings
+from tollgate.upstream.client import Upstream, new_http_client
+from tollgate.upstream.image_calls import ImageTask
+from tollgate.web.app import create_app
+from tollgate.web.requests import find_budget_s, read_body, read_json, wants_padding
+from tollgate.web.responses import MeteredResponse
+from tollgate.web.services import Services, make_services
+
+settings = Settings.read()
+app = create_app("Tollgate images", cors_origin=settings.cors_origin)
+
+
+@cache
+def get_services() -> Services:
+    """Return the process's services; tests override this dependency."""
+    return make_services(settings)
+
+
+@cache
+def get_metering() -> Metering:
+    """Return the process's metering; tests override this dependency."""
+    services = get_services()
+    upstream = Upstream(new_http_client(), services.catalog.current, make_key_source(settings))
+    return Metering(ledger=services.ledger, upstream=upstream)
+
+
+type ServicesDependency = Annotated[Services, Depends(get_services)]
+type MeteringDependency = Annotated[Metering, Depends(get_metering)]
+
+
+@app.post("/v1/images/generations")
+async def create_image(
+    request: Request, services: ServicesDependency, metering: MeteringDependency
+) -> Response:
+    """Make images from a prompt."""
+    return await _serve("generations", request, services, metering)
+
+
+@app.post("/v1/images/edits")
+async def create_image_edit(
+    request: Request, services: ServicesDependency, metering: MeteringDependency
+) -> Response:
+    """Make images from images and a prompt."""
+    return await _serve("edits", request, services, metering)
+
+
+@app.post("/v1/images/variations")
+async def create_image_variation(
+    request: Request, services: ServicesDependency, metering: MeteringDependency
+) -> Response:
+    """Make images like an image."""
+    return await _serve("variations", request, services, metering)
+
+
+async def _serve(
+    task: ImageTask, request: Request, services: Services, metering: Metering
+) -> Response:
+    """Answer an image request; the response itself reserves, calls, relays and settles."""
+    key = await services.authenticator.authenticate(request.headers.get("authorization"))
+    order = read_image_order(
+        await _read(request, services.settings.body_bytes_max),
+        task=task,
+        key=key,
+        request_id=request.scope["state"]["request_id"],
+        catalog=await services.catalog.current(),
+    )
+    keepalive_s = services.settings.keepalive_s
+    is_padded = wants_padding(request)
+    is_silent = not (order.is_stream or is_padded) or keepalive_s == 0
+    job = ImageJob(metering, order, find_budget_s(request.scope, is_silent=is_silent))
+    return MeteredResponse(
+        job, is_stream=order.is_stream, keepalive_s=keepalive_s, is_padded=is_padded
+    )
+
+
+async def _read(request: Request, bytes_max: int) -> ImageBody:
+    content_type = request.headers.get("content-type", "")
+    if content_type.partition(";")[0].strip().lower() == "multipart/form-data":
+        return read_form_body(parse_form(await read_body(request, bytes_max), content_type))
+    return read_json_body(await read_json(request, bytes_max))
+
+
+handler = Mangum(app, lifespan="off")

@@ -1,0 +1,236 @@
+"""Images from order to settled charge. `web.responses` sends what this yields.
+
+    ImageJob.completion()    one JSON object                              then close()
+    ImageJob.frames()        partial images, then a completed event each   then close()
+
+An image is sold when it has come: a whole answer without one is no answer, and of a stream that
+breaks off the completed images are charged. The journal is written before the last of them is sent.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+
+from tollgate.core.image_form import ImageForm, reshape_event, reshape_images, split_into_events
+from tollgate.core.image_tally import ImageTally
+from tollgate.core.image_usage import image_usage_json
+from tollgate.core.json_text import dump, parse_object, with_quota
+from tollgate.core.units import Micropoints
+from tollgate.errors import UpstreamBrokenError, UpstreamError, UpstreamUnavailableError
+from tollgate.ledger.model import Ask, Outcome
+from tollgate.metering.charge import Charge
+from tollgate.metering.chat import Metering
+from tollgate.metering.image_orders import ImageOrder, quote_image_order
+from tollgate.metering.jobs import make_record, make_reservation, record_fields
+from tollgate.upstream.client import Completion, EventStream
+from tollgate.upstream.image_calls import ImageCall
+from tollgate.upstream.refusals import error_in_event
+from tollgate.upstream.sse import ServerEvent
+
+_log = logging.getLogger("tollgate.request")
+_COMPLETED = ".completed"
+_COMPLETED_KINDS = {"edits": "image_edit.completed"}
+
+
+class ImageJob:
+    """One image request while it is served, a `Job`."""
+
+    def __init__(
+        self, metering: Metering, order: ImageOrder, budget_s: Callable[[], float]
+    ) -> None:
+        """`budget_s`: seconds left until the upstream must be stopped."""
+        self._metering = metering
+        self._order = order
+        self._budget_s = budget_s
+        self._since = metering.now()
+        self._now = int(self._since.timestamp())
+        self._charge: Charge | None = None
+        self._tally: ImageTally | None = None
+        self._channel = ""
+        self._is_concluded = False
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Nothing is lowered for images: they are paid for, or refused."""
+        return {}
+
+    def budget_s(self) -> float:
+        """Return the seconds left for this request."""
+        return self._budget_s()
+
+    async def completion(self) -> bytes:
+        """Serve the order as one JSON object.
+
+        Raises: any TollgateError; nothing is charged then.
+        """
+        call = await self._reserve()
+        form, quota = await self._take_whole(await self._metering.upstream.complete(call))
+        tally = self._require_tally()
+        payload = {**form.head, "data": form.items}
+        if tally.is_shown:
+            payload["usage"] = image_usage_json(tally.usage)
+        return self._with_quota(dump(payload), quota)
+
+    async def frames(self) -> AsyncGenerator[bytes]:
+        """Serve the order as SSE frames, each event as soon as it has come.
+
+        Raises: any TollgateError. Images that were completed before are charged.
+        """
+        call = await self._reserve()
+        answer = await self._metering.upstream.open_either(call)
+        if isinstance(answer, Completion):
+            for frame in await self._whole_as_frames(answer):
+                yield frame
+            return
+        async with aclosing(answer):
+            self._channel = answer.channel
+            try:
+                async for frame in self._relay(answer):
+                    yield frame
+            except UpstreamError:
+                await self._conclude_broken()
+                raise
+
+    async def close(self) -> None:
+        """End the hold: settle, or charge the images that came, or release."""
+        if self._charge is None:
+            return
+        try:
+            await self._conclude_broken()
+        finally:
+            await self._charge.close()
+
+    async def _reserve(self) -> ImageCall:
+        """Count, hold all that the request can cost, and return the upstream call."""
+        order = self._order
+        quote = await asyncio.to_thread(quote_image_order, order)
+        self._tally = ImageTally(quote)
+        # No part of an image can be had for less: it is held whole, or refused.
+        ask = Ask(worst=quote.worst, floor=quote.worst, least=quote.worst, is_limited=True)
+        reservation = make_reservation(order, ask, self._since)
+        self._charge = Charge(self._metering.ledger, reservation, self._budget_s)
+        await self._charge.reserve()
+        return ImageCall(
+            model=order.model,
+            task=order.task,
+            body=order.body.upstream,
+            is_stream=order.is_stream,
+            budget_s=self._budget_s,
+        )
+
+    async def _take_whole(self, answer: Completion) -> tuple[ImageForm, Micropoints]:
+        self._channel = answer.channel
+        form = reshape_images(answer.body, now=self._now)
+        if form is None:
+            raise UpstreamUnavailableError
+        self._require_tally().add(form)
+        quota = await self._price()
+        await self._journal(quota, "complete")
+        return form, quota
+
+    async def _whole_as_frames(self, answer: Completion) -> list[bytes]:
+        """Return a whole answer as the events that were asked for; the last has the usage."""
+        form, quota = await self._take_whole(answer)
+        kind = _COMPLETED_KINDS.get(self._order.task, "image_generation.completed")
+        events = split_into_events(form, kind)
+        tally = self._require_tally()
+        if tally.is_shown:
+            events[-1]["usage"] = image_usage_json(tally.usage)
+        return [_frame(kind, self._with_quota(dump(event), quota)) for event in events]
+
+    async def _relay(self, events: EventStream) -> AsyncIterator[bytes]:
+        """Yield a frame an event, until all images are there or the upstream ends."""
+        async for event in events:
+            if event.data.strip() == "[DONE]":
+                break
+            raw = _parse_event(event.data)
+            failure = error_in_event(event.event, raw)
+            if failure:
+                raise failure
+            if not _kind(event, raw).endswith(_COMPLETED):
+                yield _frame(event.event, _one_line(event.data, raw))
+            elif frame := await self._complete(event, raw):
+                yield frame
+            if self._is_concluded:
+                return
+        if not self._require_tally().made:
+            raise UpstreamBrokenError
+        await self._journal(await self._price(), "complete")
+
+    async def _complete(self, event: ServerEvent, raw: Mapping[str, object]) -> bytes | None:
+        """Return the frame of a completed image, its quota all that the answer costs so far."""
+        form = reshape_event(raw, now=self._now)
+        if not form.made:
+            return None
+        tally = self._require_tally()
+        usage = tally.add(form)
+        quota = await self._price()
+        if tally.is_complete:
+            await self._journal(quota, "complete")
+        payload = {"type": _kind(event, raw), **form.head}
+        if usage is not None:
+            payload["usage"] = image_usage_json(usage)
+        return _frame(event.event, self._with_quota(dump(payload), quota))
+
+    def _with_quota(self, body: bytes, quota: Micropoints) -> bytes:
+        return body if self._order.name.is_official else with_quota(body, quota)
+
+    async def _conclude_broken(self) -> None:
+        """Charge the images that came of an answer that will not be finished."""
+        if self._tally is not None and self._tally.made and not self._is_concluded:
+            await self._journal(await self._price(), "broken")
+
+    async def _price(self) -> Micropoints:
+        return await self._require_charge().cover(self._require_tally().cost)
+
+    async def _journal(self, quota: Micropoints, outcome: Outcome) -> None:
+        self._is_concluded = True
+        record = make_record(
+            self._order,
+            self._require_tally().usage,
+            quota,
+            endpoint=f"images.{self._order.task}",
+            channel=self._channel,
+            since=self._since,
+            finished_at=self._metering.now(),
+            outcome=outcome,
+        )
+        await self._require_charge().journal(record)
+        fields = {"request_id": record.request_id, "channel": record.channel}
+        _log.info("charged", extra=fields | record_fields(record))
+
+    def _require_tally(self) -> ImageTally:
+        if self._tally is None:
+            raise AssertionError("the order is quoted first")
+        return self._tally
+
+    def _require_charge(self) -> Charge:
+        if self._charge is None:
+            raise AssertionError("the money is reserved first")
+        return self._charge
+
+
+def _parse_event(data: str) -> Mapping[str, object]:
+    try:
+        return parse_object(data)
+    except ValueError as error:
+        raise UpstreamBrokenError from error
+
+
+def _kind(event: ServerEvent, raw: Mapping[str, object]) -> str:
+    kind = raw.get("type")
+    return kind if isinstance(kind, str) else event.event
+
+
+def _one_line(data: str, raw: Mapping[str, object]) -> bytes:
+    """Return an event's data as it came; what the vendor spread over lines is put on one."""
+    return dump(raw) if "\n" in data else data.encode(errors="replace")
+
+
+def _frame(event: str, body: bytes) -> bytes:
+    """Return an SSE frame, named as the upstream named it: "message" is no name."""
+    return b"%bdata: %b\n\n" % (
+        b"" if event == "message" else b"event: %b\n" % event.encode(),
+        body,
+    )

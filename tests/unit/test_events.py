@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from mangum.handlers import APIGateway
 from mangum.types import LambdaConfig
+from tollgate.core.multipart import parse_form
 
 from local.sandbox import ROOT
 from local.template import load_template
@@ -30,6 +31,19 @@ def test_event_is_a_request_of_its_function(file: Path) -> None:
     assert event["resource"] in routes
     assert scope["method"] == event["httpMethod"]
     assert scope["path"] == event["path"]
+
+
+@pytest.mark.parametrize("task", ["edits", "variations"])
+def test_image_form_is_one(task: str) -> None:
+    """Base64 as API Gateway hands a binary body on, and in it a form with a real PNG."""
+    event: dict[str, Any] = json.loads((ROOT / "events" / f"images.{task}.json").read_text())
+    context: Any = SimpleNamespace()
+
+    form = parse_form(APIGateway(event, context, CONFIG).body, event["headers"]["Content-Type"])
+
+    [image] = [part for part in form.parts if part.is_file]
+    assert event["isBase64Encoded"]
+    assert bytes(image.body[:8]) == b"\x89PNG\r\n\x1a\n"
 
 
 def test_every_function_has_events() -> None:

@@ -17,13 +17,30 @@ FUNCTIONS = {
 }
 
 
-def test_chat_streams() -> None:
-    """The value is RESPONSE_STREAM: any other passes validation and buffers."""
-    event = FUNCTIONS["ChatFunction"]["Events"]["ChatCompletions"]["Properties"]
+STREAMING = ("ChatFunction", "ImagesFunction")
 
-    assert event["ResponseTransferMode"] == "RESPONSE_STREAM"
-    assert event["TimeoutInMillis"] == 900_000
-    assert FUNCTIONS["ChatFunction"]["Timeout"] * 1000 <= event["TimeoutInMillis"]
+
+@pytest.mark.parametrize("name", STREAMING)
+def test_answers_stream(name: str) -> None:
+    """The value is RESPONSE_STREAM: any other passes validation and buffers."""
+    for event in FUNCTIONS[name]["Events"].values():
+        assert event["Properties"]["ResponseTransferMode"] == "RESPONSE_STREAM"
+        assert event["Properties"]["TimeoutInMillis"] == 900_000
+        assert FUNCTIONS[name]["Timeout"] * 1000 <= event["Properties"]["TimeoutInMillis"]
+
+
+def test_images_have_their_three_routes() -> None:
+    """Each with all methods, so that a wrong one is answered in OpenAI's form."""
+    events = [event["Properties"] for event in FUNCTIONS["ImagesFunction"]["Events"].values()]
+
+    assert {(event["Path"], event["Method"]) for event in events} == {
+        (f"/v1/images/{task}", "ANY") for task in ("generations", "edits", "variations")
+    }
+
+
+def test_forms_are_binary() -> None:
+    """Else API Gateway would hand on files as broken text; a slash is ~1 in SAM."""
+    assert RESOURCES["Api"]["Properties"]["BinaryMediaTypes"] == ["multipart~1form-data"]
 
 
 def test_api_is_regional() -> None:
@@ -32,9 +49,10 @@ def test_api_is_regional() -> None:
     assert RESOURCES["Api"]["Properties"]["StageName"] == "api"
 
 
-def test_wrapper_is_in_the_layer_and_not_called_bootstrap() -> None:
+@pytest.mark.parametrize("name", STREAMING)
+def test_wrapper_is_in_the_layer_and_not_called_bootstrap(name: str) -> None:
     """The emulator would start a file called bootstrap in place of the runtime."""
-    variables = FUNCTIONS["ChatFunction"]["Environment"]["Variables"]
+    variables = FUNCTIONS[name]["Environment"]["Variables"]
     wrapper = ROOT / "layers" / "common" / "stream-runtime"
 
     assert variables["AWS_LAMBDA_EXEC_WRAPPER"] == "/opt/python/stream-runtime"

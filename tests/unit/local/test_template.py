@@ -24,6 +24,9 @@ def test_functions_and_routes() -> None:
     assert "AWS_LAMBDA_EXEC_WRAPPER" not in models.environment
     assert routes["/v1/chat/completions"].is_streaming
     assert routes["/v1/chat/completions"].timeout_s == 900.0
+    assert routes["/v1/images/edits"].is_streaming
+    assert routes["/v1/images/edits"].function == "ImagesFunction"
+    assert api.binary_types == {"multipart/form-data"}
     assert not routes["/v1/models"].is_streaming
     assert routes["/v1/models"].timeout_s == 29.0
     assert api.cors["AllowOrigin"] == "*"

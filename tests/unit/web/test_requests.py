@@ -6,17 +6,26 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 from tollgate.errors import InvalidRequestError, RequestTooLargeError
-from tollgate.web.requests import MARGIN_S, SILENCE_S_MAX, find_budget_s, read_json
+from tollgate.web.requests import (
+    KEEPALIVE_HEADER,
+    MARGIN_S,
+    SILENCE_S_MAX,
+    find_budget_s,
+    read_body,
+    read_json,
+    wants_padding,
+)
 
 
-def request(*pieces: bytes) -> Request:
+def request(*pieces: bytes, **headers: str) -> Request:
     left = list(pieces)
 
     async def receive() -> Any:
         body = left.pop(0)
         return {"type": "http.request", "body": body, "more_body": bool(left)}
 
-    return Request({"type": "http", "headers": []}, receive)
+    raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return Request({"type": "http", "headers": raw}, receive)
 
 
 async def test_body_in_pieces() -> None:
@@ -29,6 +38,24 @@ async def test_limit_is_exact() -> None:
     assert await read_json(request(b'{"a":1}'), 7) == {"a": 1}
     with pytest.raises(RequestTooLargeError):
         await read_json(request(b'{"a"', b":12}"), 7)
+
+
+async def test_body_in_one_piece_is_not_copied() -> None:
+    """As Lambda's comes: megabytes of files stay where they are."""
+    body = b"x" * 1000
+
+    assert await read_body(request(body), 1000) is body
+    assert await read_body(request(b"x", b"y"), 1000) == b"xy"
+    assert await read_body(request(b""), 1000) == b""
+
+
+def test_padding_is_asked_for_by_its_name() -> None:
+    """Absent, asked for, and anything else, which is 400."""
+    assert not wants_padding(request(b""))
+    assert wants_padding(request(b"", x_tollgate_keepalive="whitespace"))
+    with pytest.raises(InvalidRequestError) as caught:
+        wants_padding(request(b"", x_tollgate_keepalive="yes"))
+    assert caught.value.param == KEEPALIVE_HEADER
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b"{", b"\xff", b'{"a": NaN}', b"[" * 99_999])

@@ -3,13 +3,12 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import pytest
 from tollgate.errors import InsufficientQuotaError, UpstreamBrokenError
-from tollgate.metering.chat import ChatJob
-from tollgate.web.responses import KEEPALIVE_FRAME, MeteredResponse
+from tollgate.web.responses import KEEPALIVE_FRAME, KEEPALIVE_SPACE, PIECE_BYTES, MeteredResponse
 
 
 class FakeJob:
@@ -77,8 +76,10 @@ async def receive() -> Any:
     raise AssertionError("nothing is received")
 
 
-async def send(job: FakeJob, wire: Wire, *, stream: bool = True, keepalive_s: float = 0) -> Wire:
-    response = MeteredResponse(cast("ChatJob", job), is_stream=stream, keepalive_s=keepalive_s)
+async def send(
+    job: FakeJob, wire: Wire, *, stream: bool = True, keepalive_s: float = 0, padded: bool = False
+) -> Wire:
+    response = MeteredResponse(job, is_stream=stream, keepalive_s=keepalive_s, is_padded=padded)
     await response({}, receive, wire)
     return wire
 
@@ -246,8 +247,87 @@ async def test_caller_that_does_not_read_is_settled_in_time(
         if len(sent) > 2:
             await asyncio.Event().wait()
 
-    response = MeteredResponse(cast("ChatJob", job), is_stream=True, keepalive_s=0)
+    response = MeteredResponse(job, is_stream=True, keepalive_s=0)
     await response({}, receive, block)
 
     assert job.closed == 1
     assert [one.get("body") for one in sent[1:3]] == [b"one", b"two"]
+
+
+async def test_large_bodies_go_in_pieces() -> None:
+    """What the transport has to copy is bounded; a whole answer ends with its last piece."""
+    body = b"x" * (2 * PIECE_BYTES + 1)
+
+    whole = await send(FakeJob(body), Wire(), stream=False)
+    frames = await send(FakeJob(body), Wire())
+
+    assert [len(piece) for piece in whole.bodies] == [PIECE_BYTES, PIECE_BYTES, 1]
+    assert [one.get("more_body") for one in whole.messages[1:]] == [True, True, False]
+    assert [len(piece) for piece in frames.bodies] == [PIECE_BYTES, PIECE_BYTES, 1, 0]
+    assert b"".join(whole.bodies) == b"".join(frames.bodies) == body
+
+
+async def test_no_comment_comes_between_the_pieces_of_a_frame() -> None:
+    """A receiver that is slow in the middle of a frame is not sent a comment there."""
+    body = b"x" * (3 * PIECE_BYTES)
+    sent: list[bytes] = []
+
+    async def slow(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            sent.append(message["body"])
+            await asyncio.sleep(0.05)
+
+    await MeteredResponse(FakeJob(body), is_stream=True, keepalive_s=0.01)({}, receive, slow)
+
+    assert sent[:3] == [b"x" * PIECE_BYTES] * 3
+
+
+async def test_padded_answer_is_kept_alive_by_spaces() -> None:
+    """Status 200 with the first space; then the answer, which is JSON all the same."""
+    waited = asyncio.Event()
+
+    def release(wire: Wire) -> None:
+        if wire.bodies.count(KEEPALIVE_SPACE) >= 2:
+            waited.set()
+
+    wire = await send(
+        FakeJob(waited, b'{"a": 1}'), Wire(release), stream=False, keepalive_s=0.01, padded=True
+    )
+
+    assert (wire.status, wire.is_ended) == (200, True)
+    assert wire.headers["content-type"] == "application/json"
+    assert wire.bodies[:2] == [KEEPALIVE_SPACE] * 2
+    assert json.loads(b"".join(wire.bodies)) == {"a": 1}
+
+
+async def test_error_after_a_space_is_a_body() -> None:
+    """Not a frame: nobody reads events out of JSON."""
+    waited = asyncio.Event()
+    job = FakeJob(waited, InsufficientQuotaError())
+
+    wire = await send(
+        job, Wire(lambda _: waited.set()), stream=False, keepalive_s=0.01, padded=True
+    )
+
+    assert wire.status == 200
+    assert json.loads(b"".join(wire.bodies))["error"]["code"] == "insufficient_quota"
+    assert job.closed == 1
+
+
+async def test_error_before_the_first_space_keeps_its_status() -> None:
+    """Padding commits nothing until it is sent."""
+    wire = await send(
+        FakeJob(InsufficientQuotaError()), Wire(), stream=False, keepalive_s=60, padded=True
+    )
+
+    assert wire.status == 429
+
+
+async def test_whole_answer_is_silent_unless_asked() -> None:
+    """Its status is to be trusted."""
+    waited = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.05, waited.set)
+
+    wire = await send(FakeJob(waited, b"{}"), Wire(), stream=False, keepalive_s=0.01)
+
+    assert wire.bodies == [b"{}"]

@@ -1,0 +1,175 @@
+"""Image calls over real sockets: bodies that are sent again, answers that are large or odd."""
+
+import asyncio
+import json
+import tracemalloc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from tollgate.core.catalog import Catalog, Channel, Route
+from tollgate.core.multipart import Form, parse_form
+from tollgate.errors import UpstreamRefusedError, UpstreamTimeoutError, UpstreamUnavailableError
+from tollgate.upstream.client import Completion, EventStream, Upstream, new_http_client
+from tollgate.upstream.image_calls import ImageCall
+from tollgate.upstream.keys import EnvKeys
+
+from tests.fakes.models import make_catalog, make_model, make_timeouts
+from tests.fakes.scripted_server import (
+    COMPLETION,
+    Script,
+    ScriptedServer,
+    answer,
+    error,
+    hang,
+    serving,
+    stream,
+)
+
+IMAGES = b'{"created": 1, "data": [{"b64_json": "aGk="}]}'
+EVENT = b'event: image_generation.completed\ndata: {"b64_json": "aGk="}\n\n'
+FILE_BYTES = 4 * 1024 * 1024
+
+
+def make_form(file_bytes: int) -> Form:
+    head = b'--b\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
+    body = head + bytes(range(256)) * (file_bytes // 256) + b"\r\n--b--\r\n"
+    return parse_form(body, "multipart/form-data; boundary=b")
+
+
+def make_call(urls: list[str], *, body: Any = None, is_stream: bool = False) -> ImageCall:
+    routes = [Route(channel=url, upstream_model="u", priority=n) for n, url in enumerate(urls)]
+    return ImageCall(
+        model=make_model(*routes),
+        task="edits",
+        body={"prompt": "p"} if body is None else body,
+        is_stream=is_stream,
+        budget_s=lambda: 20.0,
+    )
+
+
+@asynccontextmanager
+async def upstream(*servers: ScriptedServer, first_byte_s: float = 5.0) -> AsyncIterator[Upstream]:
+    timeouts = make_timeouts(first_byte_s=first_byte_s)
+    catalog = make_catalog(
+        {
+            one.base_url: Channel(name=one.base_url, base_url=one.base_url, timeouts=timeouts)
+            for one in servers
+        }
+    )
+
+    async def current() -> Catalog:
+        return catalog
+
+    made = Upstream(new_http_client(), current, EnvKeys({}))
+    try:
+        yield made
+    finally:
+        await made.aclose()
+
+
+async def test_form_is_sent_again_to_the_next_channel() -> None:
+    """The first has taken the whole body and failed; the second gets the same one."""
+    form = make_form(300_000)
+    async with (
+        serving(error(500)) as one,
+        serving(answer(IMAGES)) as two,
+        upstream(one, two) as client,
+    ):
+        got = await client.complete(make_call([one.base_url, two.base_url], body=form))
+
+    assert got.body == json.loads(IMAGES)
+    assert one.raw_bodies == two.raw_bodies
+    sent = parse_form(one.raw_bodies[0], one.headers[0]["content-type"])
+    assert [part.name for part in sent.parts] == ["image", "model"]
+    assert sent.parts[0].raw == form.parts[0].raw
+    assert "transfer-encoding" not in one.headers[0]
+    assert two.paths == ["/v1/images/edits"]
+
+
+async def test_no_second_copy_of_a_file_is_made() -> None:
+    """From the body to the socket four megabytes cost some buffers, not four megabytes."""
+    form = make_form(FILE_BYTES)
+
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        left = int(head.partition("content-length: ")[2].partition("\r\n")[0])
+        while left:
+            left -= len(await reader.read(min(left, 16 * 1024)))
+        await answer(IMAGES)(writer)
+        writer.close()
+
+    server = await asyncio.start_server(swallow, "127.0.0.1", 0)
+    state = ScriptedServer(scripts=[])
+    state.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    async with server, upstream(state) as client:
+        await client.complete(make_call([state.base_url], body=make_form(256)))
+        tracemalloc.start()
+        try:
+            await client.complete(make_call([state.base_url], body=form))
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert peak < FILE_BYTES // 2
+
+
+@pytest.mark.parametrize(
+    "script", [answer(COMPLETION), answer(b"{}"), answer(b"[]"), answer(b'{"data": {}}')]
+)
+async def test_whole_answer_needs_its_list(script: Script) -> None:
+    """A chat completion is no image."""
+    async with serving(script) as one, upstream(one) as client:
+        with pytest.raises(UpstreamUnavailableError):
+            await client.complete(make_call([one.base_url]))
+
+
+async def test_error_under_200_is_an_error() -> None:
+    """A refusal in the body reaches the caller as one."""
+    body = b'{"error": {"message": "no such size", "type": "invalid_request_error"}}'
+    async with serving(answer(body)) as one, upstream(one) as client:
+        with pytest.raises(UpstreamRefusedError, match="no such size"):
+            await client.complete(make_call([one.base_url]))
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_hung_upstream(*, is_stream: bool) -> None:
+    """Silence is a time-out, whole or streamed."""
+    async with serving(hang) as one, upstream(one, first_byte_s=0.05) as client:
+        call = make_call([one.base_url], is_stream=is_stream)
+        with pytest.raises(UpstreamTimeoutError):
+            await (client.open_either(call) if is_stream else client.complete(call))
+
+
+async def test_stream_or_whole_answer_whichever_comes() -> None:
+    """Events where they are sent, a JSON answer in their place, and the channel of either."""
+    async with (
+        serving(stream(EVENT)) as one,
+        serving(answer(IMAGES, content_type="Application/JSON; charset=utf-8")) as two,
+        upstream(one, two) as client,
+    ):
+        events = await client.open_either(make_call([one.base_url], is_stream=True))
+        whole = await client.open_either(make_call([two.base_url], is_stream=True))
+        assert isinstance(events, EventStream)
+        async with events:
+            found = [(event.event, event.data) async for event in events]
+
+    assert found == [("image_generation.completed", '{"b64_json": "aGk="}')]
+    assert isinstance(whole, Completion)
+    assert (whole.channel, whole.body) == (two.base_url, json.loads(IMAGES))
+
+
+async def test_event_of_a_large_image() -> None:
+    """Twenty megabytes in one event, more than a chat's may have."""
+    data = b"a" * 20_000_000
+    async with (
+        serving(stream(b'data: {"b64_json": "' + data + b'"}\n\n')) as one,
+        upstream(one) as client,
+    ):
+        events = await client.open_either(make_call([one.base_url], is_stream=True))
+        assert isinstance(events, EventStream)
+        async with events:
+            sizes = [len(event.data) async for event in events]
+
+    assert sizes == [20_000_000 + 16]

@@ -86,6 +86,27 @@ def test_structured_output_logprobs_vision_and_audio(seen: dict[str, Any]) -> No
     assert micropoints(seen["audio"]["quota"]) > 0
 
 
+def test_images(seen: dict[str, Any]) -> None:
+    """Whole answers: images, usage and quota; forms with files; OpenAI's own form."""
+    assert [bool(entry["b64_json"]) for entry in seen["image"]["data"]] == [True, True]
+    assert micropoints(seen["image"]["quota"]) == 2 * (9 * 500 + 100 * 3000)
+    assert "quota" not in seen["imageOfficial"]
+    assert seen["imageEdit"]["data"][0]["revised_prompt"].count("weiß.png 70 ") == 2
+    assert seen["imageEdit"]["usage"]["input_tokens_details"]["image_tokens"] == 200
+    assert seen["imageVariation"]["data"][0]["b64_json"]
+    assert len(seen["imageFew"]["data"]) == 1
+
+
+def test_image_streams(seen: dict[str, Any]) -> None:
+    """Events arrive by their types and the stream ends; one that breaks off raises."""
+    kinds = [event["type"].rpartition(".")[2] for event in seen["imageStream"]]
+    assert kinds == ["partial_image", "partial_image", "completed"]
+    assert micropoints(seen["imageStream"][-1]["quota"]) == 9 * 500 + 300 * 3000
+    assert "quota" not in seen["imageStreamOfficial"][0]
+    assert (seen["imageNone"]["status"], seen["imageNone"]["code"]) == (502, "upstream_error")
+    assert seen["imageBroken"] is not None
+
+
 def test_models(seen: dict[str, Any]) -> None:
     """Models are listed and one is retrieved under the name asked for."""
     assert "demo-echo" in [model["id"] for model in seen["models"]]

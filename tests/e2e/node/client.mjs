@@ -1,6 +1,6 @@
 // Runs the official OpenAI client for Node against a gateway and prints what it saw, as JSON.
 // Usage: node client.mjs <base url> <api key>
-import OpenAI from "openai";
+import OpenAI, { toFile } from "openai";
 
 const [baseURL, apiKey] = process.argv.slice(2);
 const client = new OpenAI({ baseURL, apiKey, maxRetries: 0 });
@@ -30,6 +30,17 @@ async function collect(params) {
   const stream = await client.chat.completions.create({ ...params, stream: true });
   for await (const chunk of stream) chunks.push(chunk);
   return chunks;
+}
+
+const prompt = "a red circle";
+const low = { size: "64x64", quality: "low" };
+const png = () => toFile(Buffer.from(pixel, "base64"), "weiß.png", { type: "image/png" });
+
+async function collectImages(params) {
+  const events = [];
+  const stream = await client.images.generate({ ...params, prompt, ...low, stream: true });
+  for await (const event of stream) events.push(event);
+  return events;
 }
 
 async function fails(call) {
@@ -92,6 +103,24 @@ const seen = {
     audio: { voice: "alloy", format: "pcm16" },
   }),
   two: await client.chat.completions.create({ model: "demo-echo", messages, n: 2 }),
+  image: await client.images.generate({ model: "demo-image", prompt, ...low, n: 2 }),
+  imageOfficial: await client.images.generate({ model: "demo-image-official", prompt, ...low }),
+  imageEdit: await client.images.edit({
+    model: "demo-image",
+    prompt,
+    image: [await png(), await png()],
+    ...low,
+  }),
+  imageVariation: await client.images.createVariation({
+    model: "demo-image",
+    image: await png(),
+    size: "64x64",
+  }),
+  imageStream: await collectImages({ model: "demo-image", partial_images: 2 }),
+  imageStreamOfficial: await collectImages({ model: "demo-image-official" }),
+  imageFew: await client.images.generate({ model: "demo-image-few", prompt, ...low, n: 2 }),
+  imageNone: await fails(() => client.images.generate({ model: "demo-image-none", prompt })),
+  imageBroken: await fails(() => collectImages({ model: "demo-image-break", n: 2 })),
   models: (await client.models.list()).data,
   model: await client.models.retrieve("demo-echo-official"),
   wrongKey: await fails(() =>

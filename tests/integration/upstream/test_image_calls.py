@@ -26,6 +26,7 @@ from tests.fakes.scripted_server import (
     serving,
     stream,
 )
+from tests.recordings import Recording, find_image_recordings, parametrize
 
 IMAGES = b'{"created": 1, "data": [{"b64_json": "aGk="}]}'
 EVENT = b'event: image_generation.completed\ndata: {"b64_json": "aGk="}\n\n'
@@ -173,3 +174,20 @@ async def test_event_of_a_large_image() -> None:
             sizes = [len(event.data) async for event in events]
 
     assert sizes == [20_000_000 + 16]
+
+
+@parametrize([one for one in find_image_recordings() if one.status >= 400])
+async def test_recorded_refusals(recording: Recording) -> None:
+    """What is the caller's is said in the vendor's words; an unknown model is the route's."""
+    script = answer(recording.body, status=recording.status)
+    async with serving(script) as one, upstream(one) as client:
+        with pytest.raises(UpstreamRefusedError) as caught:
+            await client.complete(make_call([one.base_url]))
+
+    found = (caught.value.status, caught.value.param, caught.value.code)
+    if "bad-model" in recording.name:
+        assert found == (404, "model", "model_not_found")
+        assert "bad model" not in str(caught.value)
+    else:
+        assert found == (400, "url", "invalid_value")
+        assert "downloading file" in str(caught.value)

@@ -33,12 +33,7 @@ EXPECTED: dict[str, str | tuple[str, str, str | None, str | None]] = {
         "url",
         "invalid_value",
     ),
-    "048": (
-        "The model 'bad model' does not exist.",
-        "image_generation_user_error",
-        "model",
-        "invalid_value",
-    ),
+    "048": "not_found",
     "056": "not_found",
     "057": "credentials",
     "058": "rate_limit",

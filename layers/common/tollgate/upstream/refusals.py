@@ -126,8 +126,13 @@ def _is_operators(status: int, body: ErrorBody) -> bool:
 
 
 def _is_unknown_model(status: int, body: ErrorBody) -> bool:
-    """A 404 about another parameter is the caller's: a file that does not exist, say."""
-    if body.words & _UNKNOWN_MODEL_WORDS:
+    """A 404 about another parameter is the caller's: a file that does not exist, say.
+
+    An invalid `model` is the route's, as OpenAI's images call an unknown one: we wrote it.
+    """
+    if body.words & _UNKNOWN_MODEL_WORDS or (
+        body.param == "model" and body.code == "invalid_value"
+    ):
         return True
     return status == 404 and body.param in {None, "model"}  # noqa: PLR2004 - HTTP's own number
 

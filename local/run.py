@@ -249,7 +249,7 @@ for chunk in client.chat.completions.create(
     print(chunk.choices[0].delta.content or "", end="", flush=True)
 print("quota:", chunk.quota)
 
-Models of the demo: demo-echo, demo-story, demo-tools, demo-think and more (docs/local.md).
+Models of the demo: demo-echo, demo-story, demo-think, demo-image and more (docs/local.md).
 The functions' log: {home / "functions.log"}. Ctrl-C ends it; balances are kept.
 """,
         flush=True,

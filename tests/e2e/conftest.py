@@ -113,7 +113,7 @@ def gateway(running_gateway: Gateway) -> Gateway:
     return running_gateway
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def keepalive_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway that fills a silence of half a second, and waits five for its upstream."""
     home = link_database(tmp_path_factory.mktemp("keepalive"))

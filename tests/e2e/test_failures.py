@@ -197,6 +197,25 @@ def test_hung_upstream_times_out(gateway: Gateway, client: OpenAI) -> None:
     assert money.lost == 0
 
 
+def test_whole_chat_answer_is_kept_alive_on_request(keepalive_gateway: Gateway) -> None:
+    """Spaces before the JSON; the failure then comes under 200, and costs nothing all the same."""
+    client = OpenAI(
+        base_url=keepalive_gateway.base_url, api_key=keepalive_gateway.api_key, max_retries=0
+    )
+
+    with keepalive_gateway.watch() as money:
+        raw = client.chat.completions.with_raw_response.create(
+            model="demo-hang",
+            messages=MESSAGES,
+            extra_headers={"x-tollgate-keepalive": "whitespace"},
+        )
+
+    assert raw.status_code == 200
+    assert raw.text.startswith("  ")
+    assert json.loads(raw.text)["error"]["code"] == "upstream_timeout"
+    assert money.lost == 0
+
+
 def test_empty_balance_is_not_retried(poor_gateway: Gateway) -> None:
     """An account that cannot pay gets 429 with x-should-retry: false and keeps its balance."""
     client = OpenAI(base_url=poor_gateway.base_url, api_key=poor_gateway.api_key, max_retries=2)

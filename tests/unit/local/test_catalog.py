@@ -2,7 +2,7 @@
 
 from tollgate.core.catalog_toml import parse_catalog
 
-from local.catalog import DEMO_MODELS, make_local_catalog
+from local.catalog import DEMO_IMAGE_MODELS, DEMO_MODELS, make_local_catalog
 from local.sandbox import LAYER
 
 DEFAULT = (LAYER / "tollgate" / "catalog.toml").read_text()
@@ -12,7 +12,9 @@ def test_without_keys_everything_is_the_demos() -> None:
     """Default models and demo models, all answered here."""
     catalog = parse_catalog(make_local_catalog(DEFAULT, "http://demo/v1", {}))
 
-    assert set(DEMO_MODELS) < set(catalog.models)
+    images = {name for name, model in catalog.models.items() if model.kind == "image"}
+    assert set(DEMO_MODELS) < set(catalog.models) - images
+    assert {*DEMO_IMAGE_MODELS, "demo-image-flat", "gpt-image-2"} < images
     assert {route.channel for model in catalog.models.values() for route in model.routes} == {
         "demo"
     }

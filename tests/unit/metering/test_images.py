@@ -297,6 +297,16 @@ async def test_caller_that_goes_pays_for_the_images_that_came(
     assert ledger.records["r"].outcome == "broken"
 
 
+async def test_completed_event_without_an_image_is_nothing(start: Any, ledger: FakeLedger) -> None:
+    """It is neither sent nor counted, though it reports tokens."""
+    empty = {"type": "image_generation.completed", "usage": USAGE}
+
+    frames = await run(start(FakeUpstream(steps=[empty, completed()]), stream=True))
+
+    assert len(frames) == 1
+    assert spent(ledger) == ledger.records["r"].quota == COST
+
+
 async def test_event_without_a_name_stays_without(start: Any, ledger: FakeLedger) -> None:
     """The kind is read from the data; data on several lines is put on one."""
     spread = json.dumps({"type": "image_generation.partial_image", **IMAGE}, indent=1)

@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 from rich.console import Console
 from rich.table import Table
-from tollgate.core.units import Micropoints, format_points
+from tollgate.core.units import Micropoints, format_points, points_number
 from tollgate.ledger.accounts import DynamoAccounts
 from tollgate.ledger.connection import connect
 from tollgate.ledger.store import DynamoLedger
@@ -66,10 +66,7 @@ class Points:
 
 def _number(value: object) -> object:
     """Return what JSON has no form for: points as the number that they are written as."""
-    if isinstance(value, Points):
-        text = str(value)
-        return float(text) if "." in text else int(text)
-    return str(value)
+    return points_number(value.amount) if isinstance(value, Points) else str(value)
 
 
 def _print_table(rows: Sequence[Row]) -> None:

@@ -1,7 +1,15 @@
 """Money as integers and as text."""
 
+import json
+
 import pytest
-from tollgate.core.units import Micropoints, Picopoints, format_points, round_up
+from tollgate.core.units import (
+    Micropoints,
+    Picopoints,
+    format_points,
+    points_number,
+    round_up,
+)
 
 
 @pytest.mark.parametrize(
@@ -19,6 +27,14 @@ from tollgate.core.units import Micropoints, Picopoints, format_points, round_up
 def test_points_are_the_shortest_number(amount: int, expected: str) -> None:
     """No exponent, no trailing zero, six decimals at most."""
     assert expected == format_points(Micropoints(amount))
+
+
+@pytest.mark.parametrize(
+    "amount", [0, 150_000, 1_340_000, 123_456_789, 10**12, 10**15 - 1, -500_000]
+)
+def test_number_is_what_is_written(amount: int) -> None:
+    """A JSON number of the same digits, whole where the points are."""
+    assert json.dumps(points_number(Micropoints(amount))) == format_points(Micropoints(amount))
 
 
 @pytest.mark.parametrize(("amount", "expected"), [(0, 0), (1, 1), (10**6, 1), (10**6 + 1, 2)])

@@ -26,3 +26,9 @@ def format_points(amount: Micropoints) -> str:
     sign = "-" if amount < 0 else ""
     whole, fraction = divmod(abs(amount), MICROPOINTS_PER_POINT)
     return f"{sign}{whole}.{fraction:06d}".rstrip("0").rstrip(".")
+
+
+def points_number(amount: Micropoints) -> int | float:
+    """Return points as the JSON number that `format_points` writes, exact to 15 digits."""
+    whole, fraction = divmod(amount, MICROPOINTS_PER_POINT)
+    return amount / MICROPOINTS_PER_POINT if fraction else whole

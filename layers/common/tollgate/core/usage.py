@@ -10,6 +10,19 @@ from tollgate.core.units import Tokens
 
 _COUNT_MAX = 2**53
 _DETAILS = ("prompt_tokens_details", "completion_tokens_details")
+_DETAIL_KINDS = {
+    "prompt_tokens_details": {
+        "cached": "cached_tokens",
+        "cache_write": "cache_write_tokens",
+        "audio_prompt": "audio_tokens",
+        "image_prompt": "image_tokens",
+    },
+    "completion_tokens_details": {
+        "reasoning": "reasoning_tokens",
+        "audio_completion": "audio_tokens",
+        "image_completion": "image_tokens",
+    },
+}
 
 
 def read_count(value: object) -> int | None:
@@ -112,3 +125,23 @@ def usage_counts(usage: Usage) -> dict[str, int]:
         "images",
     )
     return {kind: count for kind in kinds if (count := getattr(usage, kind))}
+
+
+def counts_json(counts: Mapping[str, int]) -> dict[str, object]:
+    """Return a usage record's counts by kind as OpenAI's `usage`; a detail that is 0 is left out.
+
+    `images`: how many images an image request got.
+    """
+    prompt, completion = counts.get("prompt", 0), counts.get("completion", 0)
+    usage: dict[str, object] = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
+    for name, kinds in _DETAIL_KINDS.items():
+        details = {kinds[kind]: counts[kind] for kind in kinds if counts.get(kind)}
+        if details:
+            usage[name] = details
+    if counts.get("images"):
+        usage["images"] = counts["images"]
+    return usage

@@ -18,6 +18,7 @@ from tollgate.ledger import items
 from tollgate.ledger.connection import reaching_the_ledger
 from tollgate.ledger.items import Item
 from tollgate.ledger.model import Account, Key, KeyStatus, Status, UsageRecord
+from tollgate.ledger.queries import query
 
 _INDEX_PK = "ACCOUNTS"
 _TRANSACT_ATTEMPTS_MAX = 8
@@ -66,7 +67,7 @@ class DynamoAccounts:
 
     def list_accounts(self) -> Iterator[Account]:
         """Yield all accounts, by id."""
-        for entry in self._query(_INDEX_PK):
+        for entry in query(self._client, self._table, _INDEX_PK):
             item = self._get(items.account_key(entry["sk"]["S"]))
             if item is not None:
                 yield items.read_account_item(item)
@@ -100,7 +101,8 @@ class DynamoAccounts:
 
     def list_keys(self, account_id: str) -> Iterator[Key]:
         """Yield the records of an account's keys."""
-        for pointer in self._query(items.account_key(account_id)["pk"]["S"], prefix="KEY#"):
+        pk = items.account_pk(account_id)
+        for pointer in query(self._client, self._table, pk, sk=items.KEY_POINTERS):
             item = self._get(items.key_key(pointer["key_sha256"]["S"]))
             if item is not None:
                 yield items.read_key_item(item)
@@ -157,13 +159,14 @@ class DynamoAccounts:
 
     def list_usage(self, account_id: str, month: str) -> Iterator[UsageRecord]:
         """Yield one month's usage records (`yyyy-mm`), newest first."""
-        for item in self._query(items.usage_pk(account_id, month), is_newest_first=True):
+        pk = items.usage_pk(account_id, month)
+        for item in query(self._client, self._table, pk, is_newest_first=True):
             yield items.read_usage_item(item)
 
     def list_days(self, account_id: str, first: str, last: str) -> Iterator[DaySum]:
         """Yield day sums from `first` to `last` (`yyyy-mm-dd`, both inclusive), oldest first."""
-        pk = items.account_key(account_id)["pk"]["S"]
-        for item in self._query(pk, between=(f"DAY#{first}#", f"DAY#{last}#\uffff")):
+        pk = items.account_pk(account_id)
+        for item in query(self._client, self._table, pk, sk=items.day_range(first, last)):
             yield _read_day(item)
 
     def push_catalog(self, text: str, version: str, at: datetime) -> None:
@@ -181,32 +184,6 @@ class DynamoAccounts:
             answer = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
         item: Item | None = answer.get("Item")
         return item
-
-    def _query(
-        self,
-        pk: str,
-        *,
-        prefix: str | None = None,
-        between: tuple[str, str] | None = None,
-        is_newest_first: bool = False,
-    ) -> Iterator[Item]:
-        condition, values = "pk = :pk", {":pk": items.text(pk)}
-        if prefix is not None:
-            condition += " AND begins_with(sk, :from)"
-            values[":from"] = items.text(prefix)
-        if between is not None:
-            condition += " AND sk BETWEEN :from AND :to"
-            values |= {":from": items.text(between[0]), ":to": items.text(between[1])}
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            KeyConditionExpression=condition,
-            ExpressionAttributeValues=values,
-            ScanIndexForward=not is_newest_first,
-            ConsistentRead=True,
-        )
-        with reaching_the_ledger():
-            for page in pages:
-                yield from page["Items"]
 
     def _put(self, item: Item, *, is_new: bool) -> Item:
         put: Item = {"TableName": self._table, "Item": item}
@@ -248,7 +225,7 @@ class DynamoAccounts:
 
 
 def _read_day(item: Item) -> DaySum:
-    _, day, model = item["sk"]["S"].split("#", 2)
+    day, model = items.split_day_sk(item)
     tokens = {
         name.removeprefix("tokens_"): int(value["N"])
         for name, value in item.items()

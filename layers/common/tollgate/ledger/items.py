@@ -13,11 +13,19 @@ from tollgate.ledger.model import Account, Hold, Key, KeyStatus, Outcome, Status
 type Item = dict[str, Any]  # as botocore's low-level client gives and takes it: {"N": "5"}
 
 CATALOG_KEY: Item = {"pk": {"S": "CATALOG"}, "sk": {"S": "CATALOG"}}
+# Ranges of sort keys, both ends inclusive: `$` is the character after `#`.
+KEY_POINTERS = ("KEY#", "KEY$")
+GRANTS = ("GRANT#", "GRANT$")
+
+
+def account_pk(account_id: str) -> str:
+    """Return the partition of an account, its keys' list, its days and its grants."""
+    return f"ACCOUNT#{account_id}"
 
 
 def account_key(account_id: str) -> Item:
     """Return the key of an account's item."""
-    return {"pk": {"S": f"ACCOUNT#{account_id}"}, "sk": {"S": "ACCOUNT"}}
+    return {"pk": {"S": account_pk(account_id)}, "sk": {"S": "ACCOUNT"}}
 
 
 def key_key(key_sha256: str) -> Item:
@@ -27,17 +35,28 @@ def key_key(key_sha256: str) -> Item:
 
 def key_pointer_key(account_id: str, key_id: str) -> Item:
     """Return the key of the item by which an account's keys are listed."""
-    return {"pk": {"S": f"ACCOUNT#{account_id}"}, "sk": {"S": f"KEY#{key_id}"}}
+    return {"pk": {"S": account_pk(account_id)}, "sk": {"S": f"KEY#{key_id}"}}
 
 
 def grant_key(account_id: str, grant_id: str) -> Item:
     """Return the key of one top-up."""
-    return {"pk": {"S": f"ACCOUNT#{account_id}"}, "sk": {"S": f"GRANT#{grant_id}"}}
+    return {"pk": {"S": account_pk(account_id)}, "sk": {"S": f"GRANT#{grant_id}"}}
 
 
 def day_key(account_id: str, day: str, model: str) -> Item:
     """Return the key of one model's sums of one UTC day, `yyyy-mm-dd`."""
-    return {"pk": {"S": f"ACCOUNT#{account_id}"}, "sk": {"S": f"DAY#{day}#{model}"}}
+    return {"pk": {"S": account_pk(account_id)}, "sk": {"S": f"DAY#{day}#{model}"}}
+
+
+def day_range(first: str, last: str) -> tuple[str, str]:
+    """Return the sort keys of all models' sums from day `first` to day `last`, both inclusive."""
+    return f"DAY#{first}#", f"DAY#{last}$"
+
+
+def split_day_sk(item: Item) -> tuple[str, str]:
+    """Return the day and the model of a day's item."""
+    _, day, model = item["sk"]["S"].split("#", 2)
+    return day, model
 
 
 def usage_key(record: UsageRecord) -> Item:

@@ -62,14 +62,27 @@ def test_wrapper_is_in_the_layer_and_not_called_bootstrap(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_functions_have_no_wildcard_rights(name: str) -> None:
-    """Each statement names its resource; models only reads."""
+    """Each statement names its resource; models and billing only read."""
     policies = json.dumps(FUNCTIONS[name]["Policies"])
 
     assert '"*"' not in policies
     assert "dynamodb:*" not in policies
-    if name == "ModelsFunction":
+    if name in ("ModelsFunction", "BillingFunction"):
         assert "PutItem" not in policies
         assert "UpdateItem" not in policies
+
+
+def test_billing_has_its_reads_under_each_prefix() -> None:
+    """Clients differ in where they look; a wrong method is answered by the app, in its form."""
+    events = FUNCTIONS["BillingFunction"]["Events"].values()
+    prefixes = ("/v1/billing", "/v1/dashboard/billing", "/dashboard/billing")
+    reads = ("subscription", "usage", "credit_grants")
+
+    assert {event["Properties"]["Path"] for event in events} == {
+        *(f"{prefix}/{read}" for prefix in prefixes for read in reads),
+        "/v1/billing/requests",
+    }
+    assert {event["Properties"]["Method"] for event in events} == {"ANY"}
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from tollgate.ledger.store import DynamoLedger, connect
 from tollgate.settings import Settings
@@ -12,9 +13,10 @@ from tollgate.web.live_catalog import LiveCatalog
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """The shared parts of one process."""
+    """The shared parts of one process. `client`: DynamoDB's, for reads beside the ledger's."""
 
     settings: Settings
+    client: Any
     ledger: DynamoLedger
     authenticator: Authenticator
     catalog: LiveCatalog
@@ -42,6 +44,7 @@ def make_services(settings: Settings) -> Services:
     ledger = DynamoLedger(client, settings.table)
     return Services(
         settings=settings,
+        client=client,
         ledger=ledger,
         authenticator=Authenticator(ledger, utc_now),
         catalog=LiveCatalog(ledger, settings.catalog_file),

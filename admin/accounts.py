@@ -1,14 +1,14 @@
 """`tollgate account …`, `tollgate grant`, `tollgate usage`."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Annotated
 
 import typer
 from tollgate.core.units import Micropoints
-from tollgate.ledger.accounts import DynamoAccounts
+from tollgate.ledger.accounts import DaySum, DynamoAccounts
 from tollgate.ledger.model import Account, UsageRecord
 
 from admin.points import parse_account_id, parse_date, parse_points
@@ -115,39 +115,45 @@ def usage(
     limit: Annotated[int, typer.Option(min=1, help="At most so many records.")] = 50,
     by_day: Annotated[bool, typer.Option("--days", help="Sums by day and model.")] = False,  # noqa: FBT002
 ) -> None:
-    """List what an account used, newest first; by default the last 30 days."""
+    """List what an account used, newest first, with the total; by default the last 30 days."""
     session: Session = context.obj
-    to = last or datetime.now(UTC)
+    to = last or _midnight(datetime.now(UTC))
     since = first or to - timedelta(days=30)
     if since > to:
         raise typer.BadParameter("--from is after --to")
     accounts = session.accounts()
+    days = list(accounts.list_days(account, f"{since:%Y-%m-%d}", f"{to:%Y-%m-%d}"))
     if by_day:
-        session.show(list(_day_rows(accounts, account, since, to)), title="usage")
-        return
-    records = _records(accounts, account, since, to)
-    session.show([_describe_record(found) for found in islice(records, limit)], title="usage")
+        rows = [_describe_day(found) for found in days]
+    else:
+        records = islice(_records(accounts, account, since, to), limit)
+        rows = [_describe_record(found) for found in records]
+    session.show_with_total(rows, _add_up(days), title="usage")
 
 
-def _day_rows(
-    accounts: DynamoAccounts, account: str, first: datetime, last: datetime
-) -> Iterator[Row]:
-    for found in accounts.list_days(account, f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}"):
-        yield {
-            "day": found.day,
-            "model": found.model,
-            "requests": found.requests,
-            "prompt": found.tokens.get("prompt", 0),
-            "completion": found.tokens.get("completion", 0),
-            "quota": Points(found.quota),
-        }
+def _midnight(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _describe_day(found: DaySum) -> Row:
+    return {"day": found.day, "model": found.model, **_add_up([found])}
+
+
+def _add_up(days: Sequence[DaySum]) -> Row:
+    """Return the sums of some days, as the billing endpoints have them."""
+    return {
+        "requests": sum(found.requests for found in days),
+        "prompt": sum(found.tokens.get("prompt", 0) for found in days),
+        "completion": sum(found.tokens.get("completion", 0) for found in days),
+        "quota": Points(Micropoints(sum(found.quota for found in days))),
+    }
 
 
 def _records(
     accounts: DynamoAccounts, account: str, first: datetime, last: datetime
 ) -> Iterator[UsageRecord]:
     """Yield the records from `first` to the end of the day of `last`, newest first."""
-    end = last.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    end = last + timedelta(days=1)
     month = last.replace(day=1)
     while f"{month:%Y-%m}" >= f"{first:%Y-%m}":
         for record in accounts.list_usage(account, f"{month:%Y-%m}"):

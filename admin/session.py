@@ -43,11 +43,20 @@ class Session:
         """Print rows: a table for people, JSON for scripts (one object if `is_single`)."""
         if self.is_json:
             print(json.dumps(rows[0] if is_single else list(rows), indent=2, default=_number))
-            return
-        if not rows:
+        elif rows:
+            _print_table(rows)
+        else:
             print(f"No {title}.")
-            return
-        _print_table(rows)
+
+    def show_with_total(self, rows: Sequence[Row], total: Row, *, title: str) -> None:
+        """Print rows and their total: a last line for people, beside the rows for scripts."""
+        if self.is_json:
+            print(json.dumps({title: list(rows), "total": total}, indent=2, default=_number))
+        elif rows:
+            first, *_ = rows[0]
+            _print_table([*rows, {first: "total", **total}])
+        else:
+            print(f"No {title}.")
 
     def say(self, words: str, row: Row) -> None:
         """Print one sentence for people, or the facts behind it as JSON."""
@@ -80,6 +89,7 @@ def _print_table(rows: Sequence[Row]) -> None:
             no_wrap=name in ("account", "key_id", "request_id", "time"),
         )
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
+        values = (row.get(name) for name in rows[0])
+        table.add_row(*("" if value is None else str(value) for value in values))
     is_piped = not sys.stdout.isatty()
     Console(width=_PIPE_COLUMNS if is_piped else None, highlight=False).print(table)

@@ -92,7 +92,7 @@ def test_key_is_disabled_and_enabled(run: Run) -> None:
 
 
 def test_usage_lists_records_and_days(run: Run, dynamodb_client: Any, table: str) -> None:
-    """Records come newest first and limited; days have their sums."""
+    """Records come newest first and limited; days have their sums; the total is of all days."""
     run("account", "create", "a", "--grant", "5")
     ledger = DynamoLedger(dynamodb_client, table)
     for number in range(3):
@@ -105,12 +105,31 @@ def test_usage_lists_records_and_days(run: Run, dynamodb_client: Any, table: str
     days = read(run("--json", "usage", "a", *span, "--days"))
     outside = read(run("--json", "usage", "a", "--from", "2026-11-01", "--to", "2026-11-22"))
 
-    assert [one["request_id"] for one in records] == ["r-2", "r-1"]
-    assert [(one["day"], one["requests"], one["quota"]) for one in days] == [
+    assert [one["request_id"] for one in records["usage"]] == ["r-2", "r-1"]
+    assert [(one["day"], one["requests"], one["quota"]) for one in days["usage"]] == [
         ("2026-11-23", 3, 0.000003)
     ]
-    assert outside == []
+    total = {"requests": 3, "prompt": 9, "completion": 15, "quota": 0.000003}
+    assert records["total"] == days["total"] == total
+    assert (outside["usage"], outside["total"]["quota"]) == ([], 0)
     assert DynamoAccounts(dynamodb_client, table).find_account("a").spent == 3
+
+
+def test_usage_ends_with_its_total(run: Run, dynamodb_client: Any, table: str) -> None:
+    """A person reads the sum in the last line, under its column."""
+    run("account", "create", "a", "--grant", "5")
+    ledger = DynamoLedger(dynamodb_client, table)
+    for number in (1, 2):
+        hold = ledger.reserve(reservation(ask(1_500_000), f"r-{number}"))
+        ledger.journal(record(hold, 1_500_000))
+        ledger.settle(hold, Micropoints(1_500_000))
+    span = ("--from", "2026-11-23", "--to", "2026-11-23")
+
+    by_day = run("usage", "a", *span, "--days").stdout.splitlines()
+    by_record = run("usage", "a", *span).stdout.splitlines()
+
+    assert by_day[-1].split() == ["total", "2", "6", "10", "3"]
+    assert by_record[-1].split() == ["total", "6", "10", "3"]
 
 
 def test_tables_keep_ids_whole(run: Run) -> None:

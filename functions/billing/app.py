@@ -18,12 +18,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from mangum import Mangum
 from tollgate.core.billing import Exchange, describe_grants, describe_subscription, describe_usage
 from tollgate.core.days import Days, read_days
-from tollgate.core.json_text import dump
 from tollgate.ledger.model import Key
 from tollgate.ledger.statements import DynamoStatements
 from tollgate.settings import Settings
-from tollgate.web.app import create_app
-from tollgate.web.errors import JSON_HEADERS
+from tollgate.web.app import answer_json, create_app
 from tollgate.web.record_list import LIMIT_DEFAULT, LIMIT_MAX, describe_page
 from tollgate.web.services import Services, make_services, utc_now
 
@@ -90,7 +88,7 @@ async def show_subscription(key: OfKey, desk: AtDesk) -> Response:
     """Show all that was ever granted, what is left, and when the key expires."""
     funds = await asyncio.to_thread(desk.statements.find_funds, key.account_id)
     until = int(key.expires_at.timestamp()) if key.expires_at else 0
-    return _answer(describe_subscription(funds, await desk.exchange(), access_until=until))
+    return answer_json(describe_subscription(funds, await desk.exchange(), access_until=until))
 
 
 @router.get("/usage")
@@ -99,14 +97,14 @@ async def show_usage(key: OfKey, desk: AtDesk, days: InDays) -> Response:
     costs = await asyncio.to_thread(
         desk.statements.list_costs, key.account_id, days, today=desk.today()
     )
-    return _answer(describe_usage(costs, await desk.exchange()))
+    return answer_json(describe_usage(costs, await desk.exchange()))
 
 
 @router.get("/credit_grants")
 async def show_grants(key: OfKey, desk: AtDesk) -> Response:
     """Show the top-ups and how much of each is used."""
     funds, grants = await asyncio.to_thread(desk.statements.list_grants, key.account_id)
-    return _answer(describe_grants(funds, grants, await desk.exchange()))
+    return answer_json(describe_grants(funds, grants, await desk.exchange()))
 
 
 @app.get("/v1/billing/requests")
@@ -121,12 +119,7 @@ async def list_requests(
     page = await asyncio.to_thread(
         desk.statements.list_records, key.account_id, days, limit=limit, after=after
     )
-    return _answer(describe_page(page))
-
-
-def _answer(body: dict[str, object]) -> Response:
-    """Return JSON past FastAPI's encoder, which looks at each of 20 000 lines by itself."""
-    return Response(dump(body), headers=JSON_HEADERS)
+    return answer_json(describe_page(page))
 
 
 for prefix in PREFIXES:

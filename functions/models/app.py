@@ -1,19 +1,21 @@
 """GET /v1/models and /v1/models/{model}: what this key may use. Reads only.
 
-Imports neither httpx nor the tokenizer: some clients give up on a slow first answer.
+Some clients give up on a slow first answer, so this is kept quick when cold: neither httpx nor the
+tokenizer is imported, and the routes take the request and return responses, since the first typed
+parameter or answer makes pydantic build as long as all of our modules take to import.
 """
 
 from functools import cache
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 from mangum import Mangum
 from tollgate.core.affixes import parse_model_name
 from tollgate.core.catalog import Catalog, Model
 from tollgate.errors import ModelNotAllowedError, ModelNotFoundError
 from tollgate.ledger.model import Key
 from tollgate.settings import Settings
-from tollgate.web.app import create_app
+from tollgate.web.app import answer_json, create_app
 from tollgate.web.services import Services, make_services
 
 settings = Settings.read()
@@ -29,25 +31,26 @@ def get_services() -> Services:
 @app.get("/v1/models")
 async def list_models(
     request: Request, services: Annotated[Services, Depends(get_services)]
-) -> dict[str, object]:
+) -> Response:
     """List the base names that the key may use, sorted."""
     key = await services.authenticator.authenticate(request.headers.get("authorization"))
     catalog = await services.catalog.current()
     models = [catalog.models[name] for name in sorted(catalog.models)]
     data = [_describe(model, model.name) for model in models if _is_offered(model, key)]
-    return {"object": "list", "data": data}
+    return answer_json({"object": "list", "data": data})
 
 
 @app.get("/v1/models/{model:path}")
 async def retrieve_model(
-    model: str, request: Request, services: Annotated[Services, Depends(get_services)]
-) -> dict[str, object]:
+    request: Request, services: Annotated[Services, Depends(get_services)]
+) -> Response:
     """Describe one model; affixes are accepted and the answer has the name asked for."""
     key = await services.authenticator.authenticate(request.headers.get("authorization"))
-    found = _find(model, await services.catalog.current())
+    name: str = request.path_params["model"]
+    found = _find(name, await services.catalog.current())
     if not _is_offered(found, key):
         raise ModelNotAllowedError(found.name)
-    return _describe(found, model)
+    return answer_json(_describe(found, name))
 
 
 def _find(name: str, catalog: Catalog) -> Model:

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import get_session
 
 from tollgate.errors import ConfigurationError
 from tollgate.settings import Settings, read_environment
@@ -27,7 +27,8 @@ def make_fetch(secret: str, region: str) -> Callable[[], str]:
             connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2}
         )
         try:
-            client: Any = boto3.client("secretsmanager", region_name=region, config=config)
+            session = get_session()
+            client: Any = session.create_client("secretsmanager", region_name=region, config=config)
             text: str = client.get_secret_value(SecretId=secret)["SecretString"]
         except (BotoCoreError, ClientError) as error:
             raise ConfigurationError("the provider secret cannot be read") from error

@@ -2,9 +2,11 @@
 
 import platform
 
-from bench import count_tokens, relay
+from bench import billing, cold_start, count_tokens, relay
 
 if __name__ == "__main__":
     print(f"CPython {platform.python_version()}, {platform.machine()}, {platform.system()}")
     relay.main()
     count_tokens.main()
+    cold_start.main()
+    billing.main()

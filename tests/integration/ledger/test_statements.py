@@ -9,6 +9,8 @@ from itertools import batched, product
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
+from botocore.session import get_session
 from tollgate.core.billing import DayCost
 from tollgate.core.days import Days
 from tollgate.core.units import Micropoints
@@ -280,6 +282,39 @@ def test_a_page_reads_little(
     statements.list_records("a", ALL, limit=5)
 
     assert [(name, params["Limit"]) for name, params in calls] == [("Query", 7)]
+
+
+def test_queries_answer_as_botocore_parses_them(
+    dynamodb_client: Any, dynamodb_url: str, table: str
+) -> None:
+    """Items, page ends and errors are the same with and without botocore's parser."""
+    plain = get_session().create_client(
+        "dynamodb",
+        region_name="us-east-1",
+        endpoint_url=dynamodb_url,
+        aws_access_key_id="local",
+        aws_secret_access_key="local",
+    )
+    journal(dynamodb_client, table, *(at("2026-11-24T00:00:00Z", f"r-{n}") for n in range(3)))
+    question = {
+        "TableName": table,
+        "KeyConditionExpression": "pk = :pk",
+        "ExpressionAttributeValues": {":pk": {"S": items.usage_pk("a", "2026-11")}},
+        "Limit": 2,
+    }
+    answers = [client.query(**question) for client in (dynamodb_client, plain)]
+    failures = []
+    for client in (dynamodb_client, plain):
+        with pytest.raises(ClientError) as caught:
+            client.query(**question | {"TableName": "not-there"})
+        failures.append(caught.value.response["Error"])
+    plain.close()
+
+    for answer in answers:
+        assert answer.pop("ResponseMetadata")["HTTPStatusCode"] == 200
+    assert answers[0] == answers[1]
+    assert len(answers[0]["Items"]) == 2
+    assert failures[0] == failures[1]
 
 
 def test_unreachable_database(dynamodb_client: Any) -> None:

@@ -1,13 +1,15 @@
 """The DynamoDB client: short time-outs, few retries, and one word for all that goes wrong."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import get_session
 
 from tollgate.errors import LedgerUnavailableError
 
@@ -38,7 +40,7 @@ def connect(
     credentials = (
         {"aws_access_key_id": "local", "aws_secret_access_key": "local"} if is_local else {}
     )
-    return boto3.client(
+    client = get_session().create_client(
         "dynamodb",
         region_name=region,
         endpoint_url=endpoint_url,
@@ -51,6 +53,21 @@ def connect(
         ),
         **credentials,
     )
+    client.meta.events.register("before-parse.dynamodb.Query", _take_answer_as_it_is)
+    return client
+
+
+def _take_answer_as_it_is(
+    *, response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object
+) -> None:
+    """Give a query's JSON past botocore's parser, which takes ten times as long for the same.
+
+    It walks each value by the service's model and changes only binary ones; no item has any. Were
+    the event gone, the parser would do its work; were its meaning, `Items` would be missing.
+    """
+    if response_dict["status_code"] == HTTPStatus.OK:
+        customized_response_dict |= json.loads(response_dict["body"])
+        response_dict["body"] = b"{}"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The provider secret, read through boto3 from a Secrets Manager over a socket."""
+"""The provider secret, read through botocore from a Secrets Manager over a socket."""
 
 import json
 from collections.abc import Iterator

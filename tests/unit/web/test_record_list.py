@@ -51,7 +51,8 @@ def test_record_as_its_caller_sees_it() -> None:
 
 def test_answers_without_an_id_have_the_requests() -> None:
     """An image's answer has no id; its request's is in `x-request-id`."""
-    found = describe_record(replace(RECORD, endpoint="images.generations", tokens={"images": 2}))
+    counts = {"images": 2, "search": 1}
+    found = describe_record(replace(RECORD, endpoint="images.generations", tokens=counts))
 
     assert found["id"] == "r-1"
     assert found["usage"] == {
@@ -59,6 +60,7 @@ def test_answers_without_an_id_have_the_requests() -> None:
         "completion_tokens": 0,
         "total_tokens": 0,
         "images": 2,
+        "searches": 1,
     }
 
 

@@ -24,6 +24,8 @@ _DETAIL_KINDS = {
     },
 }
 
+_THINGS = {"images": "images", "search": "searches"}
+
 
 def read_count(value: object) -> int | None:
     """Return a token count, or None where the value is none (bool, text, NaN, absurdly large)."""
@@ -130,7 +132,7 @@ def usage_counts(usage: Usage) -> dict[str, int]:
 def counts_json(counts: Mapping[str, int]) -> dict[str, object]:
     """Return a usage record's counts by kind as OpenAI's `usage`; a detail that is 0 is left out.
 
-    `images`: how many images an image request got.
+    Beside the tokens: `images`, how many an image request got, and `searches` of the web.
     """
     prompt, completion = counts.get("prompt", 0), counts.get("completion", 0)
     usage: dict[str, object] = {
@@ -142,6 +144,4 @@ def counts_json(counts: Mapping[str, int]) -> dict[str, object]:
         details = {kinds[kind]: counts[kind] for kind in kinds if counts.get(kind)}
         if details:
             usage[name] = details
-    if counts.get("images"):
-        usage["images"] = counts["images"]
-    return usage
+    return usage | {name: counts[kind] for kind, name in _THINGS.items() if counts.get(kind)}

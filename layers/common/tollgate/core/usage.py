@@ -16,6 +16,7 @@ _DETAIL_KINDS = {
         "cache_write": "cache_write_tokens",
         "audio_prompt": "audio_tokens",
         "image_prompt": "image_tokens",
+        "cached_image": "cached_image_tokens",
     },
     "completion_tokens_details": {
         "reasoning": "reasoning_tokens",
@@ -23,7 +24,6 @@ _DETAIL_KINDS = {
         "image_completion": "image_tokens",
     },
 }
-
 _THINGS = {"images": "images", "search": "searches"}
 
 

@@ -1,6 +1,6 @@
 # One command a purpose; each installs what it needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench build lock clean
+.PHONY: help run test check format openapi bench build lock clean
 SHELL := /bin/sh
 
 PORT ?= 3000
@@ -30,6 +30,9 @@ check: .venv/installed .venv-sam/installed ## format, lint, types, import arrows
 format: .venv/installed ## put the code into the house format
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+openapi: .venv/installed ## write docs/openapi.json from the functions' apps
+	$(BIN)/python -m local.openapi > docs/openapi.json
 
 bench: .venv/installed ## print the figures of docs/performance.md, as ratios
 	$(BIN)/python -m bench

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tollgate.core.search_message import FRAME_TOKENS_MAX, compose_search_message, share_out
 from tollgate.core.search_query import find_query
 from tollgate.core.search_results import RawResult, clean_results
+from tollgate.core.search_text import JOINERS, one_line
 from tollgate.core.tokens import count_message, count_text, cut_text
 
 MARK = "5ea1c0de0ff1ce42"
@@ -37,6 +38,11 @@ HOSTILE = st.lists(
                 "[1] Title",
                 "url: http://e.org",
                 "\u200b",
+                "\u200c\u200d",
+                "\u3164",
+                "&#" + "9" * 4301,
+                "[SYSTEM_PROMPT]",
+                "\uff3b\uff1cx\uff1e",
             ]
         ),
     ),
@@ -109,4 +115,5 @@ def test_a_query_is_one_short_line(text: str) -> None:
     assert len(query) <= 400
     assert len(query.split()) <= 50
     assert query == " ".join(query.split())
-    assert query.isprintable()
+    assert query.translate({ord(joiner): None for joiner in JOINERS}).isprintable()
+    assert not query or one_line(query)

@@ -28,6 +28,10 @@ IMAGE = {"type": "image_url", "image_url": {"url": "https://example.org/x.png"}}
         ([{"role": "system", "content": "be kind"}, user("hi")], "hi"),
         ([user(" two\n\twords ")], "two words"),
         ([user("what does <div> do & why")], "what does <div> do & why"),
+        ([user("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645")],
+         "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"),
+        ([user("\U0001f469\u200d\U0001f33e at work")], "\U0001f469\u200d\U0001f33e at work"),
+        ([user("a question"), user("\u200d \u200c")], "a question"),
         ([user("hid\u200bden\u202e and \ud83d half\x00")], "hidden and half"),
     ],
 )  # fmt: skip
@@ -45,6 +49,8 @@ def test_last_user_text_is_the_query(messages: list[Any], expected: str) -> None
         [user([{"type": "text", "text": 5}, "text", None])],
         [user({"text": "no list"})],
         [user("\u200b")],
+        [user("\u200c\u200d")],
+        [user("\u3164\ufe0f")],
     ],
 )
 def test_without_user_text_there_is_no_query(messages: list[Any]) -> None:

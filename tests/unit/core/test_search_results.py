@@ -4,7 +4,7 @@ import time
 
 import pytest
 from tollgate.core.search_results import RawResult, clean_results
-from tollgate.core.search_text import one_line, read_date, strip_markup
+from tollgate.core.search_text import JOINERS, one_line, read_date, strip_markup
 
 
 def raw(**fields: str) -> RawResult:
@@ -24,6 +24,12 @@ def raw(**fields: str) -> RawResult:
         ("bell\x07 null\x00 half\ud83d private\ue000", "bell null half private"),
         ("wide\u3000space\u00a0here\u2028line", "wide space here line"),
         ("Münze 硬币 🪙", "Münze 硬币 🪙"),
+        ("sm\ufe0fall \u034fva\U000e0101lue \u115f\u1160\u3164fill", "small value fill"),
+        ("braille\u2800blank", "braille blank"),
+        ("join\u200ded \u0645\u06cc\u200c\u062e", "joined \u0645\u06cc\u062e"),
+        ("&#65;&#x42;&#0067;", "ABC"),
+        ("a&#" + "9" * 5000 + ";b", "a\ufffdb"),
+        ("a&#x" + "f" * 5000 + ";b", "a\ufffdb"),
     ],
 )
 def test_text_is_plain(text: str, expected: str) -> None:
@@ -31,7 +37,14 @@ def test_text_is_plain(text: str, expected: str) -> None:
     assert expected == one_line(strip_markup(text))
 
 
-@pytest.mark.parametrize("piece", ["<a", "<", "<!--", "&#", "&", "<a b='", "</", "\u200b"])
+def test_joiners_stay_where_they_are_asked_for() -> None:
+    """A query in Persian, or an emoji of several, keeps what makes it a word."""
+    assert one_line("\u0645\u06cc\u200c\u062e\ufe0f", keep=JOINERS) == "\u0645\u06cc\u200c\u062e"
+
+
+@pytest.mark.parametrize(
+    "piece", ["<a", "<", "<!--", "&#", "&", "<a b='", "</", "\u200b", "&#1", "&#0000000"]
+)
 def test_hostile_markup_takes_no_time(piece: str) -> None:
     """Two megabytes of it are quick, where a parser needs minutes."""
     text = piece * (2_000_000 // len(piece))
@@ -48,7 +61,14 @@ def test_hostile_markup_takes_no_time(piece: str) -> None:
         ("https://example.org/a?b=c&d#e", "https://example.org/a?b=c&d#e"),
         ("HTTP://example.org:8080", "HTTP://example.org:8080"),
         (" https://example.org/x ", "https://example.org/x"),
-        ("https://example.org/Schindler's_List", "https://example.org/Schindler's_List"),
+        ("https://example.org/a_(b)[c]!'", "https://example.org/a_%28b%29%5Bc%5D%21%27"),
+        ("https://münze.example/硬币", "https://xn--mnze-0ra.example/%E7%A1%AC%E5%B8%81"),
+        ("http://硬币.example:8080", "http://xn--6sty10d.example:8080"),
+        ("https://straße.example/", "https://xn--strae-oqa.example/"),
+        ("https://a_b.example/", "https://a_b.example/"),
+        ("https://\u2100.example/", None),
+        ("https://" + "ü" * 80 + ".example/", None),
+        ("https://例..example/", None),
         ("https://example.org/硬币 <b>", "https://example.org/%E7%A1%AC%E5%B8%81%20%3Cb%3E"),
         ("https://example.org/a\nb", "https://example.org/a%0Ab"),
         ("https://example.org/%41", "https://example.org/%41"),

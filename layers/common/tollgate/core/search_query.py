@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
-from tollgate.core.search_text import one_line
+from tollgate.core.search_text import JOINERS, one_line
 
 QUERY_CHARACTERS_MAX = 400
 QUERY_WORDS_MAX = 50
@@ -20,12 +20,15 @@ def find_query(messages: Sequence[object]) -> str:
     there is one: Brave takes no more of either and Tavily no more characters, and the engines
     behind a SearXNG have limits like these.
 
+    Joiners stay in it, unlike in what is found: without them a Persian word is another one, and
+    nobody but its caller reads it.
+
     Source: Brave's and Tavily's references of their search endpoints.
     """
     for message in reversed(messages):
         if isinstance(message, Mapping) and message.get("role") == "user":
-            query = _cut(one_line(_content_text(message.get("content"))))
-            if query:
+            query = _cut(one_line(_content_text(message.get("content")), keep=JOINERS))
+            if one_line(query):
                 return query
     return ""
 

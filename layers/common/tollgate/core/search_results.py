@@ -5,14 +5,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import quote
 
+import idna
+
 from tollgate.core.search_text import one_line, read_date, strip_markup
 
 TITLE_CHARACTERS_MAX = 200
 TEXT_CHARACTERS_MAX = 8000
 URL_CHARACTERS_MAX = 1000
 _RAW_CHARACTERS_MAX = 20_000
-_URL = re.compile(r"https?://[A-Za-z0-9.\-]+(:[0-9]{1,5})?([/?#].*)?", re.IGNORECASE)
-_URL_SAFE = "!#$%&'()*+,/:;=?@[]~"
+_URL = re.compile(
+    r"(?P<scheme>https?://)(?P<host>[^/?#:@]{1,253})(?P<port>(?::[0-9]{1,5})?)(?P<rest>(?:[/?#].*)?)",
+    re.IGNORECASE | re.DOTALL,
+)
+_HOST = re.compile(r"[A-Za-z0-9._\-]+")
+_URL_SAFE = "#$%&*+,/:;=?@~"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +71,25 @@ def _plain(text: str) -> str:
 
 
 def _clean_url(url: str) -> str | None:
-    """Return an http or https address, or None where it is none, is too long or has credentials.
+    """Return an http or https address in ASCII, or None where it is none, is too long or has
+    credentials.
 
-    What an address may not hold as it is (a space, a bracket, a letter beyond ASCII) is escaped.
-    """
-    escaped = quote(url.strip()[:URL_CHARACTERS_MAX], safe=_URL_SAFE, errors="replace")
-    is_whole = len(url.strip()) <= URL_CHARACTERS_MAX and len(escaped) <= URL_CHARACTERS_MAX
-    return escaped if is_whole and _URL.fullmatch(escaped) else None
+    A host beyond ASCII is written as DNS knows it (IDNA 2008), or is no address. Behind the host
+    all is escaped that an address may not hold as it is (a space, a letter beyond ASCII), and the
+    brackets, parentheses, `!` and `'` that could end or begin a link in Markdown.
+    """  # noqa: D205 - one sentence
+    parts = _URL.fullmatch(url.strip()) if len(url) <= _RAW_CHARACTERS_MAX else None
+    host = _clean_host(parts["host"]) if parts else None
+    if parts is None or host is None:
+        return None
+    rest = quote(parts["rest"], safe=_URL_SAFE, errors="replace")
+    cleaned = f"{parts['scheme']}{host}{parts['port']}{rest}"
+    return cleaned if len(cleaned) <= URL_CHARACTERS_MAX else None
+
+
+def _clean_host(host: str) -> str | None:
+    try:
+        name = host if host.isascii() else idna.encode(host, uts46=True).decode()
+    except UnicodeError:  # of which IDNAError is one
+        return None
+    return name if _HOST.fullmatch(name) else None

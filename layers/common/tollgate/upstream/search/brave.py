@@ -32,21 +32,15 @@ class Brave:
         )
 
     def read_results(self, answer: Mapping[str, object]) -> list[RawResult]:
-        """Return the web pages with their snippets, the extra ones that some plans get included."""
+        """Return the web pages, each with its one snippet."""
         if "web" not in answer and answer.get("type") == "search":
             return []
         return [
             RawResult(
                 title=read_text(entry, "title"),
                 url=read_text(entry, "url"),
-                text=_read_snippets(entry),
+                text=read_text(entry, "description"),
                 date=read_text(entry, "page_age"),
             )
             for entry in read_entries(answer.get("web"))
         ]
-
-
-def _read_snippets(entry: Mapping[str, object]) -> str:
-    extra = entry.get("extra_snippets")
-    snippets = [entry.get("description"), *(extra if isinstance(extra, list) else [])]
-    return " … ".join(text for text in snippets if isinstance(text, str) and text)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tollgate.core.catalog_toml import parse_catalog
+from tollgate.core.search_toml import TIMEOUT_S_MAX
 
 DEMO_MODELS = (
     "demo-echo",
@@ -95,7 +96,6 @@ price = 0.5
 timeout_s = {timeout_s}
 priority = 1000
 """
-_SEARCH_S_MAX = 59
 
 
 def make_local_catalog(
@@ -111,7 +111,7 @@ def make_local_catalog(
         if channel.key_name is None or not environment.get(channel.key_name):
             text = _redirect(text, channel.name)
     text += _DEMO_CHANNEL.format(url=demo_url, first_byte_s=patience_s)
-    text += _DEMO_SEARCH.format(url=demo_url, timeout_s=min(patience_s, _SEARCH_S_MAX))
+    text += _DEMO_SEARCH.format(url=demo_url, timeout_s=min(patience_s, TIMEOUT_S_MAX))
     text += "".join(_DEMO_MODEL.format(name=name) for name in DEMO_MODELS)
     text += "".join(_DEMO_IMAGE_MODEL.format(name=name) for name in DEMO_IMAGE_MODELS)
     text += _DEMO_FLAT_MODEL

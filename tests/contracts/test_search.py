@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from tollgate.core.catalog import SafeSearch, SearchKind, SearchProvider
-from tollgate.core.search_results import SearchResult, clean_results
+from tollgate.core.search_results import SearchResult
 from tollgate.core.units import Micropoints
 from tollgate.errors import WebSearchFailedError
 from tollgate.upstream.client import new_http_client
@@ -104,8 +104,8 @@ def _sent_form(server: ScriptedServer) -> dict[str, str]:
 
 
 def _sent_json(server: ScriptedServer) -> dict[str, str]:
-    sent = server.bodies[-1]
-    return {name: str(value) for name, value in sent.items()} | {"q": sent["query"]}
+    sent = {name: str(value) for name, value in server.bodies[-1].items()}
+    return {"q": sent.pop("query")} | sent
 
 
 def _sent_address(server: ScriptedServer) -> dict[str, str]:
@@ -115,7 +115,10 @@ def _sent_address(server: ScriptedServer) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """How one kind is asked and answers. `safe_search`: its parameter and three values."""
+    """How one kind is asked and answers. `safe_search`: its parameter and three values.
+
+    `sent`: all that is sent beside query, safe search and options, for seven results.
+    """
 
     kind: SearchKind
     make_answer: Callable[[list[dict[str, Any]]], dict[str, Any]]
@@ -123,7 +126,7 @@ class Bench:
     path: str
     key_header: tuple[str, str]
     safe_search: tuple[str, str | None, str, str]
-    count: str | None
+    sent: Mapping[str, str]
     options: Mapping[str, str]
 
 
@@ -135,7 +138,7 @@ BENCHES = [
         path="/v1/search",
         key_header=("authorization", f"Bearer {KEY}"),
         safe_search=("safesearch", "0", "1", "2"),
-        count=None,
+        sent={"format": "json"},
         options={"language": "de", "engines": "mojeek,brave"},
     ),
     Bench(
@@ -145,7 +148,12 @@ BENCHES = [
         path="/v1/search",
         key_header=("authorization", f"Bearer {KEY}"),
         safe_search=("safe_search", None, "True", "True"),
-        count="max_results",
+        sent={
+            "max_results": "7",
+            "include_answer": "False",
+            "include_images": "False",
+            "include_raw_content": "False",
+        },
         options={"search_depth": "advanced", "topic": "news"},
     ),
     Bench(
@@ -155,7 +163,7 @@ BENCHES = [
         path="/v1/res/v1/web/search",
         key_header=("x-subscription-token", KEY),
         safe_search=("safesearch", "off", "moderate", "strict"),
-        count="count",
+        sent={"count": "7", "text_decorations": "false", "result_filter": "web"},
         options={"country": "DE", "search_lang": "de"},
     ),
 ]
@@ -199,8 +207,7 @@ async def searching(
 
 async def find(bench: Bench, *scripts: Script, **fields: Any) -> list[SearchResult]:
     async with searching(bench, *scripts, **fields) as (search, _):
-        findings = await search()
-        return clean_results(findings.results, results_max=20)
+        return [*(await search()).results]
 
 
 async def test_results_have_title_address_text_and_day(bench: Bench) -> None:
@@ -223,6 +230,7 @@ async def test_odd_entries_spoil_nothing(bench: Bench) -> None:
     results = body["web"]["results"] if bench.kind == "brave" else body["results"]
     results[1] = {"url": "https://example.org/2", "title": None, "content": 5, "description": []}
     results[2] = {"url": None, "title": "no address"}
+    results.append({"url": "https://example.org/3", "title": "&#" + "9" * 5000 + ";"})
     results += [None, "text", 5, [], {}]
 
     found = await find(bench, answer(json.dumps(body).encode()))
@@ -230,6 +238,7 @@ async def test_odd_entries_spoil_nothing(bench: Bench) -> None:
     assert [(one.title, one.url) for one in found] == [
         ("A b & c", "https://example.org/1"),
         ("https://example.org/2", "https://example.org/2"),
+        ("\ufffd", "https://example.org/3"),
     ]
 
 
@@ -265,17 +274,17 @@ async def test_safe_search(bench: Bench, position: int, level: SafeSearch) -> No
     assert sent.get(name) == values[position]
 
 
-async def test_own_parameters_and_count(bench: Bench) -> None:
-    """The catalog's options go as they are; no more results are asked for than are shown."""
-    async with searching(bench, good(bench), options=bench.options, results_max=7) as (
-        search,
-        server,
-    ):
+async def test_all_that_is_sent(bench: Bench) -> None:
+    """The catalog's options go as they are, no more results are asked for than are shown, and
+    nothing is asked for that is not used.
+    """  # noqa: D205 - one sentence
+    fields: dict[str, Any] = {"options": bench.options, "results_max": 7, "safe_search": "strict"}
+    async with searching(bench, good(bench), **fields) as (search, server):
         await search()
         sent = bench.read_sent(server)
 
-    assert {name: sent[name] for name in bench.options} == bench.options
-    assert bench.count is None or sent[bench.count] == "7"
+    name, *_, strict = bench.safe_search
+    assert sent == {"q": QUERY, name: strict, **bench.sent, **bench.options}
 
 
 NO_RESULTS: dict[str, Script] = {
@@ -309,6 +318,15 @@ async def test_whatever_is_no_answer_is_a_failure(bench: Bench, case: str) -> No
 
     is_late = is_hung or case == "status-504"
     assert str(caught.value) == str(WebSearchFailedError(is_timeout=is_late))
+
+
+async def test_a_search_is_not_repeated_on_a_connection_of_its_own(bench: Bench) -> None:
+    """It may have been made, and each is paid for."""
+    async with searching(bench, raw(b"", ending="reset"), good(bench)) as (search, server):
+        with pytest.raises(WebSearchFailedError):
+            await search()
+
+    assert len(server.paths) == 1
 
 
 async def test_a_redirect_is_not_followed(bench: Bench) -> None:

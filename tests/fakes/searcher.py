@@ -1,10 +1,10 @@
 """A search that finds what it was given, for tests of what is done with it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from tollgate.core.catalog import SearchProvider
-from tollgate.core.search_results import RawResult
+from tollgate.core.search_results import RawResult, clean_results
 from tollgate.errors import TollgateError
 from tollgate.upstream.search.client import Findings
 
@@ -23,12 +23,13 @@ PAGES = (
 class FakeSearcher:
     """Implements `metering.web_search.Searcher`: answers as the last provider, or with `error`.
 
-    `watch` is called while the search goes on.
+    `watch` is called while the search goes on, and `wait` awaited.
     """
 
     results: Sequence[RawResult] = PAGES
     error: TollgateError | None = None
     watch: Callable[[], None] = lambda: None
+    wait: Callable[[], Awaitable[object]] | None = None
     queries: list[str] = field(default_factory=list)
 
     async def search(
@@ -37,6 +38,10 @@ class FakeSearcher:
         assert budget_s > 0
         self.queries.append(query)
         self.watch()
+        if self.wait is not None:
+            await self.wait()
         if self.error is not None:
             raise self.error
-        return Findings(provider=providers[-1], results=self.results)
+        provider = providers[-1]
+        found = clean_results(self.results, results_max=provider.results_max)
+        return Findings(provider=provider, results=found)

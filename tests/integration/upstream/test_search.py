@@ -158,6 +158,14 @@ async def test_a_hurried_request_rests_nobody() -> None:
         assert (await made.find()).provider.name == "p0"
 
 
+async def test_a_hung_provider_rests_where_it_had_the_searchs_time() -> None:
+    """The search's own limit ran out on it, not the request's."""
+    async with world((hang, GOOD), (GOOD,), total_s=0.5) as made:
+        with pytest.raises(WebSearchFailedError, match="too long"):
+            await made.find()
+        assert (await made.find()).provider.name == "p1"
+
+
 async def test_a_querys_own_refusal_rests_nobody() -> None:
     """The next query may be fine."""
     async with world((answer(status=422), GOOD), (GOOD,)) as made:
@@ -197,6 +205,36 @@ async def test_connection_closed_without_notice_is_made_anew() -> None:
 
     assert found.provider.name == "p0"
     assert made.asked == [3]
+    assert made.servers[0].connections == 2
+
+
+async def test_connection_broken_on_its_first_request_is_not_repeated() -> None:
+    """The provider may have searched: nobody pays twice, the next one is asked."""
+    async with world((raw(b"", ending="reset"), GOOD), (GOOD,)) as made:
+        found = await made.find()
+
+    assert found.provider.name == "p1"
+    assert made.asked == [1, 1]
+
+
+async def test_hostile_words_fail_nothing() -> None:
+    """A character's number of more digits than Python reads is a sign that stands for none."""
+    page = PAGE | {"title": "&#" + "9" * 5000 + ";", "content": "&#x" + "f" * 5000}
+    async with world((answer(json.dumps({"results": [page]}).encode()),)) as made:
+        [result] = (await made.find()).results
+
+    assert (result.title, result.text) == ("\ufffd", "\ufffd")
+
+
+async def test_answer_that_cannot_be_read_is_its_providers_failure() -> None:
+    """The next one is asked; nobody rests, for the next answer may be fine."""
+    page = PAGE | {"score": 0}
+    unreadable = json.dumps({"results": [page]}).replace(": 0", ": " + "9" * 5000)
+    async with world((answer(unreadable.encode()), GOOD), (GOOD,)) as made:
+        first = (await made.find()).provider.name
+        second = (await made.find()).provider.name
+
+    assert (first, second) == ("p1", "p0")
 
 
 async def test_log_has_neither_query_nor_results_nor_key(

@@ -71,6 +71,11 @@ def test_hosted_providers_have_an_address(kind: str, base_url: str, safe_search:
     assert (found.timeout_s, found.results_max, found.text_tokens_max) == (10.0, 5, 2000)
 
 
+def test_longest_time_out() -> None:
+    """Two providers that hang have their turns within the whole search's time."""
+    assert only_provider(GOOD + "timeout_s = 15").timeout_s == 15
+
+
 def test_lower_priority_comes_first() -> None:
     """The order of the table decides among equals."""
     tables = [
@@ -94,8 +99,8 @@ def test_lower_priority_comes_first() -> None:
             "search.web.price",
             "is missing; must be a number of points",
         ),
-        (GOOD + "timeout_s = 0", "search.web.timeout_s", "above 0 and below 60"),
-        (GOOD + "timeout_s = 60", "search.web.timeout_s", "above 0 and below 60"),
+        (GOOD + "timeout_s = 0", "search.web.timeout_s", "above 0 and at most 15"),
+        (GOOD + "timeout_s = 15.5", "search.web.timeout_s", "above 0 and at most 15"),
         (GOOD + "results_max = 0", "search.web.results_max", "at least 1"),
         (GOOD + "results_max = 21", "search.web.results_max", "at most 20"),
         (GOOD + "text_tokens_max = 100001", "search.web.text_tokens_max", "at most 100000"),

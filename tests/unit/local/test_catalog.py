@@ -41,3 +41,10 @@ def test_web_names_search_the_demo() -> None:
         None,
     )
     assert (provider.timeout_s, provider.price) == (2, 500_000)
+
+
+def test_patient_gateway_has_a_catalog() -> None:
+    """A search's time-out keeps to its own bound."""
+    text = make_local_catalog(DEFAULT, "http://demo/v1", {}, patience_s=120)
+
+    assert parse_catalog(text).search[0].timeout_s == 15

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 from tollgate.core.catalog import Route
-from tollgate.upstream.channels import Cooldowns, order_routes, read_retry_after_s
+from tollgate.upstream.channels import CooldownRules, Cooldowns, order_routes, read_retry_after_s
 
 
 def route(name: str, priority: int = 0, weight: int = 1) -> Route:
@@ -80,3 +80,12 @@ def test_rest_ends_by_time_and_by_an_answer() -> None:
 def test_retry_after(headers: dict[str, str], expected: float | None) -> None:
     """Milliseconds, seconds and dates are read; nonsense is no answer."""
     assert expected == read_retry_after_s(headers, now_s=1000.0)
+
+
+@pytest.mark.parametrize(
+    ("is_rate_limit", "asked_s", "expected"),
+    [(False, None, 30), (False, 2.0, 30), (True, None, 5), (True, 2.0, 2), (True, 999.0, 300)],
+)
+def test_how_long_a_rest_is(*, is_rate_limit: bool, asked_s: float | None, expected: float) -> None:
+    """After a rate limit as long as it asks, within bounds; after a fault always the same."""
+    assert CooldownRules().rest_s(is_rate_limit=is_rate_limit, asked_s=asked_s) == expected

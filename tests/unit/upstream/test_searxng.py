@@ -41,8 +41,10 @@ def test_nothing_to_show(name: str) -> None:
 
 def test_failed_engines_are_no_empty_answer() -> None:
     """Nobody pays for a search that no engine made."""
-    with pytest.raises(SearchFailedError):
+    with pytest.raises(SearchFailedError) as caught:
         read("all-engines-failed")
+
+    assert (caught.value.reason, caught.value.is_resting) == ("unavailable", False)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from tollgate.errors import CatalogError
 
 RESULTS_MAX = 20  # what Tavily and Brave give at most
 TEXT_TOKENS_MAX = 100_000
-_SECONDS_MAX = 60
+TIMEOUT_S_MAX = 15  # half of what a search may take in all: a second provider has its turn
+_TIMEOUT_S = 10.0
 _HOSTED: Mapping[SearchKind, str] = {
     "tavily": "https://api.tavily.com",
     "brave": "https://api.search.brave.com",
@@ -39,7 +40,7 @@ def read_search_provider(table: Table, name: str) -> SearchProvider:
         key_name=_read_key_name(table, kind),
         price=_read_price(table),
         priority=table.take_count("priority", at_least=0, default=0),
-        timeout_s=table.take_seconds("timeout_s", below=_SECONDS_MAX) or 10.0,
+        timeout_s=_read_timeout(table),
         results_max=_read_bounded(table, "results_max", RESULTS_MAX, default=5),
         text_tokens_max=_read_bounded(table, "text_tokens_max", TEXT_TOKENS_MAX, default=2000),
         safe_search=_read_safe_search(table, kind),
@@ -61,6 +62,16 @@ def _read_price(table: Table) -> Micropoints:
     if price is None:
         raise CatalogError(table.child("price"), f"is missing; {POINTS_PROBLEM}")
     return Micropoints(price)
+
+
+def _read_timeout(table: Table) -> float:
+    problem = f"must be seconds, above 0 and at most {TIMEOUT_S_MAX}"
+    value = table.take_number("timeout_s", problem)
+    if value is None:
+        return _TIMEOUT_S
+    if not 0 < value <= TIMEOUT_S_MAX:
+        raise CatalogError(table.child("timeout_s"), problem)
+    return float(value)
 
 
 def _read_safe_search(table: Table, kind: SearchKind) -> SafeSearch:

@@ -18,7 +18,6 @@ from tollgate.core.search_message import (
     compose_search_message,
 )
 from tollgate.core.search_query import find_query
-from tollgate.core.search_results import clean_results
 from tollgate.core.tokens import PromptCount
 from tollgate.core.units import Micropoints, Tokens
 from tollgate.errors import (
@@ -104,13 +103,12 @@ def compose(
 
     Slow (tokenizer): call it in a thread. `mark`, `today`: see `core.search_message`.
     """
-    provider = findings.provider
     return compose_search_message(
-        clean_results(findings.results, results_max=provider.results_max),
+        findings.results,
         mark=mark,
         today=today,
         encoding=encoding,
-        text_tokens_max=min(provider.text_tokens_max, tokens_max - FRAME_TOKENS_MAX),
+        text_tokens_max=min(findings.provider.text_tokens_max, tokens_max - FRAME_TOKENS_MAX),
     )
 
 

@@ -17,6 +17,7 @@ from tollgate.errors import (
     UpstreamTimeoutError,
 )
 from tollgate.upstream.channels import read_retry_after_s
+from tollgate.upstream.connections import ConnectionWatch, send_or_resend
 from tollgate.upstream.error_bodies import parse_error_body
 from tollgate.upstream.failures import ChannelFailedError
 from tollgate.upstream.refusals import judge_error, judge_event
@@ -136,14 +137,8 @@ class Attempt:
         )
 
     async def _send(self, timer: asyncio.Timeout, deadline_s: float) -> httpx.Response:
-        """Send, and once more where a pooled connection turns out to have been closed."""
         watch = _Watch(timer, first_byte_s=self.timeouts.first_byte_s, deadline_s=deadline_s)
-        try:
-            return await self._send_once(watch)
-        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-            if watch.is_new_connection:
-                raise
-        return await self._send_once(watch)
+        return await send_or_resend(lambda: self._send_once(watch), watch)
 
     async def _send_once(self, watch: "_Watch") -> httpx.Response:
         connect_s = self.timeouts.connect_s
@@ -158,23 +153,17 @@ class Attempt:
         return await self.http.send(request, stream=True)
 
 
-class _Watch:
-    """Hears from httpcore how far a request has come, and starts the wait for the first byte."""
+class _Watch(ConnectionWatch):
+    """Starts the wait for the first byte once the request has been sent."""
 
     def __init__(self, timer: asyncio.Timeout, *, first_byte_s: float, deadline_s: float) -> None:
-        self.is_new_connection = False
         self._timer = timer
         self._first_byte_s = first_byte_s
         self._deadline_s = deadline_s
 
     async def __call__(self, event: str, info: object) -> None:
-        """Called with names such as `connection.connect_tcp.started`.
-
-        Source: https://www.encode.io/httpcore/extensions/#trace
-        """
-        del info
-        if event == "connection.connect_tcp.started":
-            self.is_new_connection = True
-        elif event == "http11.send_request_body.complete":
+        """Called with names such as `http11.send_request_body.complete`."""
+        await super().__call__(event, info)
+        if event == "http11.send_request_body.complete":
             now_s = asyncio.get_running_loop().time()
             self._timer.reschedule(min(now_s + self._first_byte_s, self._deadline_s))

@@ -16,6 +16,12 @@ class CooldownRules:
     rate_limit_s: float = 5.0
     longest_s: float = 300.0
 
+    def rest_s(self, *, is_rate_limit: bool, asked_s: float | None) -> float:
+        """Return how long one rests; `asked_s`: what a rate limit asks to wait, if it says so."""
+        if not is_rate_limit:
+            return self.fault_s
+        return min(self.rate_limit_s if asked_s is None else asked_s, self.longest_s)
+
 
 class Cooldowns:
     """Which channels of this process are resting. A resting channel is tried last, not never."""

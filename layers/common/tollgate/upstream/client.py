@@ -207,11 +207,9 @@ class Upstream:
             return False
 
     def _rest_s(self, failure: ChannelFailedError) -> float:
-        if failure.reason != "rate_limit":
-            return self._rules.fault_s
-        asked_s = failure.retry_after_s
-        wanted_s = self._rules.rate_limit_s if asked_s is None else asked_s
-        return min(wanted_s, self._rules.longest_s)
+        return self._rules.rest_s(
+            is_rate_limit=failure.reason == "rate_limit", asked_s=failure.retry_after_s
+        )
 
     def _log_failure(
         self, call: Call, route: Route, failure: ChannelFailedError, began: float

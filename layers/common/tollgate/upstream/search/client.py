@@ -17,9 +17,10 @@ import httpx
 
 from tollgate.core.catalog import SearchKind, SearchProvider
 from tollgate.core.json_text import parse_object
-from tollgate.core.search_results import RawResult
+from tollgate.core.search_results import SearchResult, clean_results
 from tollgate.errors import ConfigurationError, WebSearchFailedError
 from tollgate.upstream.channels import CooldownRules, Cooldowns, read_retry_after_s
+from tollgate.upstream.connections import ConnectionWatch, send_or_resend
 from tollgate.upstream.keys import KeySource
 from tollgate.upstream.search.api import SearchApi, SearchFailedError, SearchFailure, SearchRequest
 from tollgate.upstream.search.brave import Brave
@@ -51,10 +52,10 @@ _REASONS: Mapping[int, SearchFailure] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """What a provider found, in its own words, and which one it was."""
+    """What a provider found, as it may be shown, and which one it was."""
 
     provider: SearchProvider
-    results: Sequence[RawResult]
+    results: Sequence[SearchResult]
 
 
 class WebSearch:
@@ -89,6 +90,7 @@ class WebSearch:
         Raises: WebSearchFailedError: none answered in time.
         """
         ends_at = self._clock() + min(self._total_s, budget_s)
+        is_hurried = budget_s < self._total_s
         reasons: set[SearchFailure] = set()
         for provider in sorted(providers, key=lambda one: self._cooldowns.is_cooling(one.name)):
             left_s = ends_at - self._clock()
@@ -96,16 +98,18 @@ class WebSearch:
                 reasons.add("timeout")
                 break
             try:
-                return await self._try_provider(provider, query, left_s)
+                return await self._try_provider(provider, query, left_s, is_hurried=is_hurried)
             except SearchFailedError as failure:
                 reasons.add(failure.reason)
         raise WebSearchFailedError(is_timeout="timeout" in reasons)
 
-    async def _try_provider(self, provider: SearchProvider, query: str, left_s: float) -> Findings:
+    async def _try_provider(
+        self, provider: SearchProvider, query: str, left_s: float, *, is_hurried: bool
+    ) -> Findings:
         """Ask one provider, and keep the books of what came of it."""
         began = self._clock()
         try:
-            results = await self._ask_in_time(provider, query, left_s)
+            results = await self._ask_in_time(provider, query, left_s, is_hurried=is_hurried)
         except SearchFailedError as failure:
             self._log_failure(provider, failure, began)
             if failure.is_resting:
@@ -117,17 +121,17 @@ class WebSearch:
         return Findings(provider=provider, results=results)
 
     async def _ask_in_time(
-        self, provider: SearchProvider, query: str, left_s: float
-    ) -> list[RawResult]:
+        self, provider: SearchProvider, query: str, left_s: float, *, is_hurried: bool
+    ) -> list[SearchResult]:
         try:
             async with asyncio.timeout(min(provider.timeout_s, left_s)):
                 return await self._ask(provider, query)
         except TimeoutError as error:
             # If it was the request's own time that ran out, the provider is not to blame.
-            is_late = left_s >= provider.timeout_s
+            is_late = not is_hurried or left_s >= provider.timeout_s
             raise SearchFailedError("timeout", is_resting=is_late) from error
 
-    async def _ask(self, provider: SearchProvider, query: str) -> list[RawResult]:
+    async def _ask(self, provider: SearchProvider, query: str) -> list[SearchResult]:
         """Ask with the key, and once more if a rejected key has a successor."""
         key = await self._find_key(provider)
         try:
@@ -139,14 +143,13 @@ class WebSearch:
 
     async def _ask_with(
         self, key: str | None, provider: SearchProvider, query: str
-    ) -> list[RawResult]:
+    ) -> list[SearchResult]:
         api = APIS[provider.kind]
         body = await self._send(api.make_request(provider, query, key))
         try:
-            answer = parse_object(body)
+            return await asyncio.to_thread(_read_results, api, provider, body)
         except ValueError as error:
             raise SearchFailedError("unavailable", is_resting=False) from error
-        return api.read_results(answer)
 
     async def _send(self, request: SearchRequest) -> bytes:
         """Return the body of a good answer. The time-out around it bounds every stage."""
@@ -161,14 +164,19 @@ class WebSearch:
             raise SearchFailedError("unavailable") from error
 
     async def _open(self, request: SearchRequest) -> httpx.Response:
-        """Send, and once more where the connection broke: a pooled one may have been closed."""
-        made = self._http.build_request(
-            request.method, request.url, headers=request.headers, content=request.content
-        )
-        try:
+        watch = ConnectionWatch()
+
+        async def send() -> httpx.Response:
+            made = self._http.build_request(
+                request.method,
+                request.url,
+                headers=request.headers,
+                content=request.content,
+                extensions={"trace": watch},
+            )
             return await self._http.send(made, stream=True)
-        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-            return await self._http.send(made, stream=True)
+
+        return await send_or_resend(send, watch)
 
     async def _find_key(self, provider: SearchProvider) -> str | None:
         if provider.key_name is None:
@@ -187,11 +195,9 @@ class WebSearch:
             return False
 
     def _rest_s(self, failure: SearchFailedError) -> float:
-        if failure.reason != "rate_limit":
-            return self._rules.fault_s
-        asked_s = failure.retry_after_s
-        wanted_s = self._rules.rate_limit_s if asked_s is None else asked_s
-        return min(wanted_s, self._rules.longest_s)
+        return self._rules.rest_s(
+            is_rate_limit=failure.reason == "rate_limit", asked_s=failure.retry_after_s
+        )
 
     def _since_ms(self, began: float) -> int:
         return int((self._clock() - began) * 1000)
@@ -209,6 +215,14 @@ class WebSearch:
             "duration_ms": self._since_ms(began),
         }
         _log.warning("search failed", extra=fields)
+
+
+def _read_results(api: SearchApi, provider: SearchProvider, body: bytes) -> list[SearchResult]:
+    """Return what may be shown of an answer. Up to 2 MB from a stranger: call it in a thread.
+
+    Raises: ValueError: no JSON, or nothing that can be read; SearchFailedError.
+    """
+    return clean_results(api.read_results(parse_object(body)), results_max=provider.results_max)
 
 
 def _check_status(response: httpx.Response) -> None:

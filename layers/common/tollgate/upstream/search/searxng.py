@@ -52,7 +52,8 @@ class Searxng:
         """Return the results; none beside engines that failed is a failure."""
         entries = read_entries(answer)
         if not entries and answer.get("unresponsive_engines"):
-            raise SearchFailedError("unavailable")
+            # Its engines failed, and which are asked is the query's matter too.
+            raise SearchFailedError("unavailable", is_resting=False)
         return [
             RawResult(
                 title=read_text(entry, "title"),

@@ -1,5 +1,6 @@
 """Whatever pages say, the fence stands, the message is bounded and the query is plain."""
 
+import re
 from datetime import date
 
 from hypothesis import given, settings
@@ -76,9 +77,11 @@ def test_no_result_can_end_the_fence(raws: list[RawResult], tokens_max: int) -> 
 
     assert message.text.lower().count(MARK) == 3
     assert (lines.count(OPENING), lines.count(CLOSING)) == (1, 1)
-    assert lines[-1] == "The quotations end here; the conversation follows."
+    assert lines[-1] == "The quotations end here."
     assert all(not line or line.startswith(LABELS) or not message.results for line in inside)
     assert not set("<>") & set("".join(inside))
+    bare = [re.sub(r"^\[\d+\] ", "", line) for line in inside]
+    assert not set("[]\uff1c\uff1e\uff3b\uff3d") & set("".join(bare))
     assert len([line for line in inside if line.startswith("[")]) == len(message.results)
     assert message.tokens == count_message("system", message.text, "o200k_base")
     assert message.tokens <= tokens_max + FRAME_TOKENS_MAX

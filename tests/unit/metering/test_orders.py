@@ -159,12 +159,27 @@ def test_results_give_way_to_the_prompt(web_catalog: Catalog, key: Key) -> None:
         messages = [{"role": "user", "content": "word " * words}]
         return order(web_catalog, key, model="web-m", messages=messages)
 
-    room = 2000 - 1602 - FRAME_TOKENS_MAX
+    room = 2000 - 1608 - FRAME_TOKENS_MAX
     tight = quote_order(say(1600))
     assert tight.search_tokens == FRAME_TOKENS_MAX + room // 2 < FRAME_TOKENS_MAX + 200
     assert tight.output_tokens_max == room - room // 2
     with pytest.raises(ContextLengthExceededError):
         quote_order(say(1800))
+
+
+@pytest.mark.parametrize(
+    ("asked", "results", "output"),
+    [(10, 200, 10), (592, 144, 592), (700, 36, 700), (740, 0, 736), (9000, 0, 736)],
+)
+def test_results_give_way_to_the_asked_answer(
+    web_catalog: Catalog, key: Key, asked: int, results: int, output: int
+) -> None:
+    """They get what prompt and asked output leave; only their frame can shorten the answer."""
+    messages = [{"role": "user", "content": "word " * 1000}]
+    found = quote_order(order(web_catalog, key, model="web-m", messages=messages, max_tokens=asked))
+
+    assert found.search_tokens == FRAME_TOKENS_MAX + results
+    assert found.output_tokens_max == output
 
 
 def test_keys_list_of_models(catalog: Catalog, key: Key) -> None:

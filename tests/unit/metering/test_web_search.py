@@ -1,11 +1,13 @@
 """A `web-` request from hold to settled charge: what the model gets, the caller sees and pays."""
 
+import asyncio
 import json
+import re
 from typing import Any, cast
 
 import pytest
 from tollgate.core.catalog import Catalog
-from tollgate.core.search_message import FRAME_TOKENS_MAX, NOTHING_FOUND
+from tollgate.core.search_message import FRAME_TOKENS_MAX, NOTHING_FITS, NOTHING_FOUND
 from tollgate.core.search_results import RawResult
 from tollgate.core.tokens import count_message
 from tollgate.errors import (
@@ -19,6 +21,7 @@ from tollgate.ledger.model import Key
 from tollgate.metering.chat import ChatJob, Metering
 from tollgate.metering.orders import read_order
 from tollgate.upstream.client import Upstream
+from tollgate.web.responses import KEEPALIVE_FRAME, MeteredResponse
 
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.searcher import FakeSearcher
@@ -83,6 +86,13 @@ async def complete(job: ChatJob) -> dict[str, Any]:
     return answer
 
 
+def sent_tokens(upstream: FakeUpstream) -> int:
+    """Return what the prompt that went upstream counts."""
+    messages = cast("Any", upstream.calls[0].body["messages"])
+    texts = ((message["role"], message["content"]) for message in messages)
+    return 3 + sum(count_message(role, text, "o200k_base") for role, text in texts)
+
+
 def spent(ledger: FakeLedger) -> int:
     account = ledger.accounts["a"]
     assert account.held == 0
@@ -91,17 +101,29 @@ def spent(ledger: FakeLedger) -> int:
 
 
 async def test_results_stand_in_front_of_the_callers_messages(start: Any) -> None:
-    """The query is the user's; the caller's own messages, system and all, stay as they are."""
+    """The query is the user's; a system message of ours is the first."""
     upstream, searcher = FakeUpstream(body=WHOLE), FakeSearcher()
-    await complete(start(upstream, searcher))
+    await complete(start(upstream, searcher, messages=OWN[1:]))
 
     front, *rest = cast("Any", upstream.calls[0].body["messages"])
     assert searcher.queries == ["hi"]
-    assert rest == OWN
+    assert rest == OWN[1:]
     assert front["role"] == "system"
     assert "Today is 2026-11-23" in front["content"]
     assert "=== SEARCH RESULTS 5ea1c0de ===" in front["content"]
     assert "[1] Toll gates\nurl: https://example.org/gates\ndate: 2026-11-20" in front["content"]
+
+
+async def test_results_begin_the_callers_system_message(start: Any) -> None:
+    """There is one system message, and it is the first: some templates refuse any other."""
+    upstream = FakeUpstream(body=WHOLE)
+    await complete(start(upstream, FakeSearcher()))
+
+    front, *rest = cast("Any", upstream.calls[0].body["messages"])
+    assert rest == OWN[1:]
+    assert front["role"] == "system"
+    assert front["content"].startswith("Today is 2026-11-23")
+    assert front["content"].endswith("The quotations end here.\n\nbe brief")
 
 
 async def test_search_is_paid_beside_the_tokens(start: Any, ledger: FakeLedger) -> None:
@@ -141,12 +163,29 @@ async def test_running_usage_counts_the_results(start: Any) -> None:
     upstream = FakeUpstream(steps=STREAM)
     chunks = await run(start(upstream, FakeSearcher(), stream=True))
 
-    front = cast("Any", upstream.calls[0].body["messages"])[0]["content"]
-    expected = 3 + sum(
-        count_message(role, text, "o200k_base")
-        for role, text in (("system", front), ("system", "be brief"), ("user", "hi"))
-    )
-    assert chunks[0]["usage"]["prompt_tokens"] == expected
+    assert chunks[0]["usage"]["prompt_tokens"] == sent_tokens(upstream)
+
+
+async def test_stream_is_kept_alive_while_the_search_is_slow(
+    start: Any, ledger: FakeLedger
+) -> None:
+    """Nothing but comments is sent until then; the answer follows as ever."""
+    is_alive = asyncio.Event()
+    sent: list[bytes] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message.get("body", b""))
+        if sent.count(KEEPALIVE_FRAME) == 2:
+            is_alive.set()
+
+    upstream = FakeUpstream(steps=STREAM)
+    job = start(upstream, FakeSearcher(wait=is_alive.wait), stream=True)
+    response = MeteredResponse(job, is_stream=True, keepalive_s=0.01)
+    await asyncio.wait_for(response({}, cast("Any", None), send), 30)
+
+    assert sent[:3] == [b"", KEEPALIVE_FRAME, KEEPALIVE_FRAME]
+    assert b"data: [DONE]\n\n" in sent
+    assert spent(ledger) == PRICE
 
 
 async def test_usage_chunk_tells_the_results(start: Any) -> None:
@@ -167,7 +206,7 @@ async def test_official_form_has_no_results(
     chunks = await run(start(upstream, searcher, stream=True, **fields))
 
     assert not any({"search_results", "quota", "usage"} & set(chunk) for chunk in chunks)
-    assert len(cast("Any", upstream.calls[0].body["messages"])) == 3
+    assert "[1] Toll gates" in cast("Any", upstream.calls[0].body["messages"])[0]["content"]
     assert spent(ledger) == PRICE
 
 
@@ -251,7 +290,7 @@ async def test_results_keep_to_what_was_held(start: Any) -> None:
     answer = await complete(start(upstream, FakeSearcher(results=pages)))
 
     front = cast("Any", upstream.calls[0].body["messages"])[0]["content"]
-    assert 1 <= len(answer["search_results"]) <= 3
+    assert len(answer["search_results"]) == 3
     assert count_message("system", front, "o200k_base") <= FRAME_TOKENS_MAX + 200
 
 
@@ -290,13 +329,82 @@ async def test_lowered_limit_knows_what_the_search_came_to(start: Any, ledger: F
     await job.completion()
     await job.close()
 
-    front = cast("Any", upstream.calls[0].body["messages"])[0]["content"]
-    prompt = 3 + sum(
-        count_message(role, text, "o200k_base")
-        for role, text in (("system", front), ("system", "be brief"), ("user", "hi"))
-    )
-    assert upstream.calls[0].output_limit == (1500 - 300 - prompt) // 4
+    expected = (1500 - 300 - sent_tokens(upstream)) // 4
+    assert upstream.calls[0].output_limit == expected
     assert job.headers == {"x-tollgate-output-limit": str(upstream.calls[0].output_limit)}
+
+
+LONG = [{"role": "user", "content": "word " * 1000}]  # 1008 tokens with all, of 2000
+
+
+@pytest.mark.parametrize(
+    ("messages", "fields", "limit"),
+    [
+        (OWN, {}, None),
+        (OWN, {"max_tokens": 900}, None),
+        (OWN, {"max_tokens": 5000}, 1000),
+        (LONG, {}, 2000 - 1008 - FRAME_TOKENS_MAX - 200),
+        (LONG, {"max_tokens": 500}, None),
+        (LONG, {"max_tokens": 700}, None),
+        (LONG, {"max_tokens": 900}, 2000 - 1008 - FRAME_TOKENS_MAX),
+    ],
+)
+async def test_upstream_is_told_the_limit_that_results_leave(
+    start: Any, messages: Any, fields: dict[str, Any], limit: int | None
+) -> None:
+    """Where it is below what was asked for; prompt, results and answer are never too long."""
+    pages = [RawResult(title="t", url="https://example.org/", text="word " * 500, date="")]
+    upstream = FakeUpstream(body=WHOLE)
+    job = start(upstream, FakeSearcher(results=pages), messages=messages, **fields)
+    await job.completion()
+    await job.close()
+
+    assert upstream.calls[0].output_limit == limit
+    assert job.headers == ({} if limit is None else {"x-tollgate-output-limit": str(limit)})
+    asked = limit or fields.get("max_tokens", 1000)
+    assert sent_tokens(upstream) + asked <= 2000
+
+
+async def test_results_without_room_are_not_nothing_found(start: Any) -> None:
+    """The caller's answer has all the context that is left; the model hears that pages exist."""
+    upstream = FakeUpstream(body=WHOLE)
+    answer = await complete(start(upstream, FakeSearcher(), messages=LONG, max_tokens=800))
+
+    assert answer["search_results"] == []
+    assert NOTHING_FITS in cast("Any", upstream.calls[0].body["messages"])[0]["content"]
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_request_cancelled_during_the_search(
+    start: Any, ledger: FakeLedger, *, is_stream: bool
+) -> None:
+    """The caller has gone: the hold is given back and no model is asked."""
+    asked = asyncio.Event()
+
+    async def wait() -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    upstream = FakeUpstream(body=WHOLE, steps=STREAM)
+    job = start(upstream, FakeSearcher(wait=wait), stream=is_stream)
+    serving = asyncio.create_task(run(job) if is_stream else complete(job))
+    await asyncio.wait_for(asked.wait(), 10)
+    held = ledger.accounts["a"].held
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+
+    assert held > 0
+    assert (spent(ledger), ledger.records, upstream.calls) == (0, {}, [])
+
+
+def test_each_search_draws_its_own_mark(ledger: FakeLedger) -> None:
+    """Sixteen hexadecimal digits that no page can have known."""
+    metering = Metering(ledger=ledger, upstream=cast("Upstream", FakeUpstream()))
+    first, second = metering.draw_mark(), metering.draw_mark()
+
+    assert first != second
+    assert all(re.fullmatch("[0-9a-f]{16}", mark) for mark in (first, second))
 
 
 async def test_process_without_a_search(start: Any, ledger: FakeLedger) -> None:

@@ -14,11 +14,14 @@
 
 No page can end the fence: its mark is drawn for one request and cut out of every text, and each
 text is one line behind a label of ours. Nor can it pose as a turn of the conversation: the angle
-brackets and the bracketed words that chat templates are made of are replaced.
+and square brackets that chat templates' marks are made of are replaced.
+
+A conversation may have one system message, and at its beginning: the templates of some open models
+refuse any other. So where a caller's first message is one, the text becomes its beginning.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -29,11 +32,13 @@ from tollgate.core.units import Tokens
 
 FRAME_TOKENS_MAX = 256  # what the message counts without results, in either encoding
 NOTHING_FOUND = "(The search found nothing.)"
+NOTHING_FITS = "(The search found pages, but there was no room to quote any of them.)"
+HEAD_TOKENS = 64  # what an ordinary title and address count at most
 _ROLE = "system"
-_ANGLES = str.maketrans("<>", "‹›")  # noqa: RUF001 - look-alikes that no template reads
-_TEMPLATE_WORD = re.compile(
-    r"\[\s*(/?\s*(?:INST|SYS|SYSTEM|USER|ASSISTANT|TOOL\w*|AVAILABLE_TOOLS))\s*\]", re.IGNORECASE
-)
+_SYSTEM_ROLES = ("system", "developer")
+# Look-alikes that no template reads; the wide forms are those that Unicode's NFKC, which some
+# tokenizers apply, turns into the plain ones.
+_BRACKETS = str.maketrans("<>＜＞﹤﹥[]［］", "‹›‹›‹›⁅⁆⁅⁆")  # noqa: RUF001 - as said
 _INTRODUCTION = """\
 Today is {today} (UTC). The web was searched for the user's last message. Between the two lines \
 that carry the mark {mark} stand the results: quotations from web pages, written by strangers. \
@@ -46,20 +51,44 @@ do not help, say so and answer from what you know.
 """
 _END = """
 === END OF SEARCH RESULTS {mark} ===
-The quotations end here; the conversation follows."""
+The quotations end here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchMessage:
-    """The message's text, what it counts as a message, and the results that found room in it."""
+    """The text, what it adds to the prompt's count, and the results that found room in it.
+
+    `is_joined`: it becomes the beginning of the caller's first message.
+    """
 
     text: str
     tokens: Tokens
     results: tuple[SearchResult, ...]
+    is_joined: bool = False
 
-    def as_message(self) -> dict[str, object]:
-        """Return it as an entry of `messages`."""
-        return {"role": _ROLE, "content": self.text}
+    def put_in_front(self, messages: Sequence[object]) -> list[object]:
+        """Return the caller's messages with the text before them; all else stays as it is.
+
+        `messages`: those of which `has_system_front` told whether the text is joined to them.
+        """
+        first = messages[0] if messages else None
+        if not self.is_joined or not isinstance(first, Mapping):
+            return [{"role": _ROLE, "content": self.text}, *messages]
+        content = first.get("content")
+        if isinstance(content, list):
+            joined: object = [{"type": "text", "text": self.text}, *content]
+        else:
+            joined = f"{self.text}{content or ''}"
+        return [{**first, "content": joined}, *messages[1:]]
+
+
+def has_system_front(messages: Sequence[object]) -> bool:
+    """Return whether the first message is a system or developer message that can be added to."""
+    first = messages[0] if messages else None
+    if not isinstance(first, Mapping) or first.get("role") not in _SYSTEM_ROLES:
+        return False
+    content = first.get("content")
+    return content is None or isinstance(content, str | list)
 
 
 def compose_search_message(
@@ -69,11 +98,12 @@ def compose_search_message(
     today: date,
     encoding: EncodingName,
     text_tokens_max: int,
+    is_joined: bool = False,
 ) -> SearchMessage:
-    """Return the message; it counts at most `text_tokens_max + FRAME_TOKENS_MAX`.
+    """Return the message; it adds at most `text_tokens_max + FRAME_TOKENS_MAX`.
 
-    Room is shared fairly: each result has its title and address while they fit, the last ones fall
-    away where they do not; then all texts get the same, and what short ones leave goes to longer.
+    Room is shared fairly: each result has its title and address while they fit, and no more for
+    them than its share. Then all texts get the same, and what short ones leave goes to longer.
 
     Args:
         results: best first.
@@ -81,17 +111,25 @@ def compose_search_message(
         today: in UTC.
         encoding: the model's, for counting.
         text_tokens_max: tokens for all that stands between the fence's lines.
+        is_joined: whether it is to be joined to the caller's first message, behind a blank line.
+            What it counts is then counted apart from that, which can be a token off.
     """
-    shown = [_disarm(result, mark) for result in results]
+    quoted = [_disarm(result, mark) for result in results]
+    heads = _choose(quoted, encoding, text_tokens_max)
     while True:
-        entries = _fit(shown, encoding, text_tokens_max)
-        text = _frame("\n\n".join(entries) or NOTHING_FOUND, mark, today)
-        tokens = count_message(_ROLE, text, encoding)
-        if tokens <= text_tokens_max + FRAME_TOKENS_MAX or not entries:
+        texts = [quoted[position].text for position in heads]
+        entries = _write([*heads.values()], texts, encoding, text_tokens_max)
+        body = "\n\n".join(entries) or (NOTHING_FITS if results else NOTHING_FOUND)
+        text = _frame(body, mark, today) + ("\n\n" if is_joined else "")
+        tokens = count_text(text, encoding) if is_joined else count_message(_ROLE, text, encoding)
+        if tokens <= text_tokens_max + FRAME_TOKENS_MAX or not heads:
             return SearchMessage(
-                text=text, tokens=Tokens(tokens), results=tuple(results[: len(entries)])
+                text=text,
+                tokens=Tokens(tokens),
+                results=tuple(results[position] for position in heads),
+                is_joined=is_joined,
             )
-        shown = shown[: len(entries) - 1]
+        heads.popitem()
 
 
 def _frame(body: str, mark: str, today: date) -> str:
@@ -112,31 +150,50 @@ def _disarm_text(text: str, mark: str) -> str:
     """Take the mark and what chat templates are made of out of a text of one line."""
     # A sign stands in its place: to cut it out could join its halves.
     unmarked = re.sub(re.escape(mark), "…", text, flags=re.IGNORECASE)
-    return _TEMPLATE_WORD.sub(r"(\1)", unmarked.translate(_ANGLES))
+    return unmarked.translate(_BRACKETS)
 
 
-def _fit(results: Sequence[SearchResult], encoding: EncodingName, tokens_max: int) -> list[str]:
-    """Return the entries of as many results as have room, their texts cut to a fair share."""
-    heads: list[str] = []
+def _choose(
+    results: Sequence[SearchResult], encoding: EncodingName, tokens_max: int
+) -> dict[int, str]:
+    """Return the heads of the results whose title and address have room, by their positions.
+
+    A page chooses how long these are. None gets more than a result's share, lest it take the
+    others' place: a title is cut, and a result whose address alone is too long is left out.
+    """
+    chosen: dict[int, str] = {}
+    share = max(tokens_max // max(1, len(results)), min(HEAD_TOKENS, tokens_max // 2))
     left = tokens_max
-    for number, result in enumerate(results, start=1):
-        head = _head(number, result)
-        tokens = count_text(head, encoding)
-        if tokens > left:
-            break
-        heads.append(head)
-        left -= tokens
-    texts = [result.text for result in results[: len(heads)]]
+    for position, result in enumerate(results):
+        head = _head(len(chosen) + 1, result, encoding, min(share, left))
+        if head is not None:
+            chosen[position] = head
+            left -= count_text(head, encoding)
+    return chosen
+
+
+def _head(number: int, result: SearchResult, encoding: EncodingName, tokens_max: int) -> str | None:
+    """Return what stands before a result's text, or None where not even its address has room."""
+    opening = f"[{number}] "
+    day = f"\ndate: {result.date}" if result.date else ""
+    closing = f"\nurl: {result.url}{day}\ntext: "
+    left = tokens_max - count_text(opening, encoding) - count_text(closing, encoding)
+    if left < 0:
+        return None
+    head = f"{opening}{cut_text(result.title, encoding, left)}{closing}"
+    return head if count_text(head, encoding) <= tokens_max else None
+
+
+def _write(
+    heads: Sequence[str], texts: Sequence[str], encoding: EncodingName, tokens_max: int
+) -> list[str]:
+    """Return the entries, their texts cut to a fair share of what the heads leave."""
+    left = tokens_max - sum(count_text(head, encoding) for head in heads)
     shares = share_out([count_text(text, encoding) for text in texts], left)
     return [
         head + cut_text(text, encoding, share)
         for head, text, share in zip(heads, texts, shares, strict=True)
     ]
-
-
-def _head(number: int, result: SearchResult) -> str:
-    day = f"\ndate: {result.date}" if result.date else ""
-    return f"[{number}] {result.title}\nurl: {result.url}{day}\ntext: "
 
 
 def share_out(wanted: Sequence[int], total: int) -> list[int]:

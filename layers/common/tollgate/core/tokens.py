@@ -40,10 +40,15 @@ _FILE_TOKENS_MIN = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptCount:
-    """`tokens` is what the prompt counts; `text_tokens` the part of it that was tokenised."""
+    """`tokens` is what the prompt counts; `text_tokens` the part of it that was tokenised.
+
+    `overhead_tokens`: the part that messages, names, tools and the reply count as such. The rest
+    is estimated.
+    """
 
     tokens: Tokens
     text_tokens: Tokens
+    overhead_tokens: Tokens
 
 
 def count_text(text: str, encoding: str, stop_after: int | None = None) -> int:
@@ -149,7 +154,7 @@ def count_prompt(body: Mapping[str, object], model: Model) -> PromptCount:
         counter.add_message(message)
     for field in ("tools", "functions"):
         for definition in counter.single_out(_as_list(body.get(field))):
-            counter.fixed += _TOOL_TOKENS
+            counter.overhead += _TOOL_TOKENS
             counter.add_json(definition)
     for field in ("response_format", "prediction"):
         if isinstance(body.get(field), Mapping):
@@ -164,14 +169,19 @@ class _Counter:
         self._model = model
         self._text_tokens = 0
         self._pieces_left = PIECES_MAX
-        self.fixed = _REPLY_TOKENS
+        self._estimated = 0
+        self.overhead = _REPLY_TOKENS
 
     def count(self) -> PromptCount:
         context = self._model.context_tokens_max
-        tokens = self._text_tokens + self.fixed
+        tokens = self._text_tokens + self.overhead + self._estimated
         if self._text_tokens <= context:
             tokens = min(tokens, context)
-        return PromptCount(tokens=Tokens(tokens), text_tokens=Tokens(self._text_tokens))
+        return PromptCount(
+            tokens=Tokens(tokens),
+            text_tokens=Tokens(self._text_tokens),
+            overhead_tokens=Tokens(self.overhead),
+        )
 
     def single_out[T](self, pieces: list[T]) -> list[T]:
         """Return the pieces that are looked at one by one; the rest counts as JSON."""
@@ -190,13 +200,13 @@ class _Counter:
         self.add_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
     def add_message(self, message: object) -> None:
-        self.fixed += _MESSAGE_TOKENS
+        self.overhead += _MESSAGE_TOKENS
         if not isinstance(message, Mapping):
             self.add_json(message)
             return
         for field, value in self.single_out(list(message.items())):
             if field == "name":
-                self.fixed += _NAME_TOKENS
+                self.overhead += _NAME_TOKENS
             if field == "content" and isinstance(value, list):
                 for part in self.single_out(value):
                     self._add_part(part)
@@ -222,21 +232,23 @@ class _Counter:
 
     def _add_unknown(self, part: object) -> None:
         """Count a part of another vendor's kind by its size: its bytes are seldom text."""
-        self.fixed += -(-len(json.dumps(part)) // _FILE_BYTES_PER_TOKEN)
+        self._estimated += -(-len(json.dumps(part)) // _FILE_BYTES_PER_TOKEN)
 
     def _add_image(self, image: object) -> None:
         fields = image if isinstance(image, Mapping) else {"url": image}
-        self.fixed += count_image(self._model.image_tokens, fields.get("url"), fields.get("detail"))
+        self._estimated += count_image(
+            self._model.image_tokens, fields.get("url"), fields.get("detail")
+        )
 
     def _add_audio(self, audio: object) -> None:
         fields = audio if isinstance(audio, Mapping) else {}
         rate = _AUDIO_BYTES_PER_TOKEN.get(str(fields.get("format")), _AUDIO_BYTES_PER_TOKEN_PACKED)
-        self.fixed += -(-_decoded_bytes(fields.get("data")) // rate)
+        self._estimated += -(-_decoded_bytes(fields.get("data")) // rate)
 
     def _add_file(self, file: object) -> None:
         fields = file if isinstance(file, Mapping) else {}
         size = _decoded_bytes(fields.get("file_data"))
-        self.fixed += max(_FILE_TOKENS_MIN, -(-size // _FILE_BYTES_PER_TOKEN))
+        self._estimated += max(_FILE_TOKENS_MIN, -(-size // _FILE_BYTES_PER_TOKEN))
 
 
 def _as_list(value: object) -> list[object]:

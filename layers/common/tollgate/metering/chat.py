@@ -185,6 +185,7 @@ class ChatJob:
         message = await asyncio.to_thread(
             compose,
             findings,
+            order.body,
             tokens_max=quote.search_tokens,
             encoding=order.model.encoding,
             mark=metering.draw_mark(),
@@ -313,7 +314,9 @@ def _lowered_limit(order: ChatOrder, quote: Quote, held: Micropoints) -> int | N
         return quote.output_tokens_for(held)
     asked = order.output_tokens_asked
     is_beyond_model = asked is not None and asked > order.model.output_tokens_max
-    return quote.output_tokens_max if is_beyond_model else None
+    # The results take of the context what an upstream might else give to the answer, unpaid.
+    is_narrowed = order.search is not None and quote.output_tokens_max < order.output_tokens_wanted
+    return quote.output_tokens_max if is_beyond_model or is_narrowed else None
 
 
 def _parse_event(data: str, relay: Relay) -> Mapping[str, object]:

@@ -47,6 +47,12 @@ class ChatOrder:
         """The answer's id; behind the prefix stands the usage record's id."""
         return f"chatcmpl-{self.request_id}"
 
+    @property
+    def output_tokens_wanted(self) -> int:
+        """The output limit of a choice: the caller's if there is one, at most the model's."""
+        most = self.model.output_tokens_max
+        return most if self.output_tokens_asked is None else min(self.output_tokens_asked, most)
+
 
 def read_order(
     body: Mapping[str, object], *, key: Key, request_id: str, catalog: Catalog
@@ -123,11 +129,13 @@ def quote_order(order: ChatOrder) -> Quote:
         raise ContextLengthExceededError(
             prompt_tokens=count.text_tokens, context_tokens_max=context_max
         )
-    bounds = search_bounds(order.search, count, context_max)
-    asked = order.output_tokens_asked or order.model.output_tokens_max
-    # Only counted text narrows the output: images and files are estimates that err upward.
-    left = context_max - count.text_tokens - bounds.tokens
-    limit = max(1, min(asked, order.model.output_tokens_max, left))
+    bounds = search_bounds(
+        order.search,
+        count,
+        context_tokens_max=context_max,
+        output_tokens_asked=order.output_tokens_asked and order.output_tokens_wanted,
+    )
+    limit = max(1, min(order.output_tokens_wanted, bounds.output_tokens_max))
     return Quote(
         price=order.price,
         prompt_tokens=Tokens(count.tokens + bounds.tokens),

@@ -16,6 +16,7 @@ from tollgate.core.search_message import (
     FRAME_TOKENS_MAX,
     SearchMessage,
     compose_search_message,
+    has_system_front,
 )
 from tollgate.core.search_query import find_query
 from tollgate.core.tokens import PromptCount
@@ -50,8 +51,12 @@ class SearchOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchBounds:
-    """The most that a search can add: prompt tokens, its message's frame included, and a price."""
+    """The most that a search can add: prompt tokens, its message's frame included, and a price.
 
+    `output_tokens_max`: what is then left of the context for an answer; may be below 1.
+    """
+
+    output_tokens_max: int
     tokens: Tokens = Tokens(0)
     price: Micropoints = Micropoints(0)
 
@@ -72,34 +77,49 @@ def read_search_order(
 
 
 def search_bounds(
-    order: SearchOrder | None, count: PromptCount, context_tokens_max: int
+    order: SearchOrder | None,
+    count: PromptCount,
+    *,
+    context_tokens_max: int,
+    output_tokens_asked: int | None,
 ) -> SearchBounds:
-    """Return what has to be held for the search; nothing where there is none.
+    """Return what has to be held for the search, nothing where there is none, and what it leaves.
 
-    The results get at most half of what the prompt leaves of the context: they are cut rather than
-    the prompt refused, and the answer has the other half.
+    The results are cut rather than the prompt refused or the answer shortened: they get what prompt
+    and asked output leave of the context, or half of what the prompt leaves where no output limit
+    was asked for.
+
+    `output_tokens_asked`: the caller's limit, at most the model's.
 
     Raises: ContextLengthExceededError: not even a message without results fits beside the prompt.
     """
     if order is None:
-        return SearchBounds()
-    room = context_tokens_max - count.text_tokens - FRAME_TOKENS_MAX
+        # Only counted text narrows the output: images and files are estimates that err upward.
+        return SearchBounds(output_tokens_max=context_tokens_max - count.text_tokens)
+    least = count.text_tokens + count.overhead_tokens + FRAME_TOKENS_MAX
+    room = context_tokens_max - least
     if room < 0:
-        raise ContextLengthExceededError(
-            prompt_tokens=count.text_tokens + FRAME_TOKENS_MAX,
-            context_tokens_max=context_tokens_max,
-        )
+        raise ContextLengthExceededError(prompt_tokens=least, context_tokens_max=context_tokens_max)
     wanted = max(provider.text_tokens_max for provider in order.providers)
+    free = room // 2 if output_tokens_asked is None else max(0, room - output_tokens_asked)
+    added = min(wanted, free)
     return SearchBounds(
-        tokens=Tokens(FRAME_TOKENS_MAX + min(wanted, room // 2)),
+        output_tokens_max=room - added,
+        tokens=Tokens(FRAME_TOKENS_MAX + added),
         price=max(provider.price for provider in order.providers),
     )
 
 
 def compose(
-    findings: Findings, *, tokens_max: Tokens, encoding: EncodingName, mark: str, today: date
+    findings: Findings,
+    body: Mapping[str, object],
+    *,
+    tokens_max: Tokens,
+    encoding: EncodingName,
+    mark: str,
+    today: date,
 ) -> SearchMessage:
-    """Return the results as a message of at most `tokens_max`, what was held for it.
+    """Return the results as a message for `body` of at most `tokens_max`, what was held for it.
 
     Slow (tokenizer): call it in a thread. `mark`, `today`: see `core.search_message`.
     """
@@ -109,11 +129,15 @@ def compose(
         today=today,
         encoding=encoding,
         text_tokens_max=min(findings.provider.text_tokens_max, tokens_max - FRAME_TOKENS_MAX),
+        is_joined=has_system_front(_messages(body)),
     )
 
 
 def put_in_front(body: Mapping[str, object], message: SearchMessage) -> dict[str, object]:
-    """Return the body with the results before the caller's own messages, which stay as they are."""
+    """Return the body with the results before the caller's own messages."""
+    return {**body, "messages": message.put_in_front(_messages(body))}
+
+
+def _messages(body: Mapping[str, object]) -> list[object]:
     messages = body["messages"]
-    own = messages if isinstance(messages, list) else []
-    return {**body, "messages": [message.as_message(), *own]}
+    return messages if isinstance(messages, list) else []

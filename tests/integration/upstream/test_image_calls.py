@@ -83,8 +83,8 @@ async def test_form_is_sent_again_to_the_next_channel() -> None:
     assert got.body == json.loads(IMAGES)
     assert one.raw_bodies == two.raw_bodies
     sent = parse_form(one.raw_bodies[0], one.headers[0]["content-type"])
-    assert [part.name for part in sent.parts] == ["image", "model"]
-    assert sent.parts[0].raw == form.parts[0].raw
+    assert [part.name for part in sent.parts] == ["model", "image"]
+    assert sent.parts[1].raw == form.parts[0].raw
     assert "transfer-encoding" not in one.headers[0]
     assert two.paths == ["/v1/images/edits"]
 

@@ -51,11 +51,12 @@ def test_empty_parts(headers: list[str]) -> None:
         ('name="a"; filename="say \\"hi\\".png"', "a", True),
         ("name=a; filename=b", "a", True),
         ('NAME="a"', "a", False),
-        ("name=\"a\"; filename*=UTF-8''b.png", "a", False),
+        ('name="a";filename="a;b.png"', "a", True),
+        ('name="a"; creation-date="x"', "a", False),
     ],
 )
 def test_names(disposition: str, name: str, *, is_file: bool) -> None:
-    """Beyond ASCII, quoted or not; the extended form is none of a form's."""
+    """Beyond ASCII, quoted or not; parameters that nobody reads."""
     [found] = form(part(disposition, b"x")).parts
 
     assert (found.name, found.is_file) == (name, is_file)
@@ -67,6 +68,7 @@ def test_names(disposition: str, name: str, *, is_file: bool) -> None:
         ('multipart/form-data; boundary="b"', "b"),
         ("Multipart/Form-Data; charset=utf-8; boundary=b", "b"),
         ('multipart/form-data; boundary="a b:=?"', '"a b:=?"'),
+        ("multipart/form-data; boundary=" + "b" * 70, "b" * 70),
     ],
 )
 def test_boundary_as_it_was_sent(content_type: str, boundary: str) -> None:
@@ -89,7 +91,7 @@ def test_build_replaces_and_drops_without_copying() -> None:
 
     pieces = found.build({"model": "theirs"}, dropped=("official",))
 
-    assert b"".join(pieces) == image + part('name="model"', b"theirs") + b"--b--\r\n"
+    assert b"".join(pieces) == part('name="model"', b"theirs") + image + b"--b--\r\n"
     [view] = [piece for piece in pieces if isinstance(piece, memoryview)]
     assert view.obj is found.parts[0].raw.obj
 
@@ -118,7 +120,9 @@ def test_a_missing_model_is_added() -> None:
         (part("name=a", b"", "X: " + "y" * 10_000) + b"--b--", KIND),
         (part("name=a") + b"--b--", "multipart/form-data"),
         (part("name=a") + b"--b--", "multipart/form-data; boundary="),
-        (part("name=a") + b"--b--", "multipart/form-data; boundary=" + "b" * 300),
+        (part("name=a") + b"--b--", "multipart/form-data; boundary=" + "b" * 71),
+        (part("name=a").replace(b"--b", b"--\xff") + b"--\xff--", f"{KIND[:-1]}\xff"),
+        (part("name=a").replace(b"--b", b'--"') + b'--"--', f'{KIND[:-1]}"""'),
         (b"".join([part("name=a")] * (PARTS_MAX + 1)) + b"--b--", KIND),
         (b"".join([part("name=a")] * 10_000) + b"--b--", KIND),
     ],
@@ -134,3 +138,34 @@ def test_as_many_parts_as_there_may_be() -> None:
     body = b"".join([part("name=a")] * PARTS_MAX) + b"--b--\r\nepilogue"
 
     assert len(parse_form(body, KIND).parts) == PARTS_MAX
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        part("name=a", b'x\n--b\nContent-Disposition: form-data; name="n"\n\n9\n'),
+        part("name=a", b"x\r--b"),
+        part("name=a", b"--b"),
+        part("name=a", b"\r\n--b \r\n"),
+        part("name=a", b"\r\n--bc\r\n"),
+        part("name=a", b"x", "X: --b"),
+        b"\r\nsomething --b\r\n" + part("name=a"),
+        b"\r\n" + part("name=a"),
+    ],
+)
+def test_delimiters_that_other_parsers_see(body: bytes) -> None:
+    """After a bare LF, with something behind it, in front of the first: refused, not guessed."""
+    for end in (
+        b"--b--\r\n",
+        b"--b--\r\n--b\r\nContent-Disposition: form-data; name=n\r\n\r\n9\r\n",
+    ):
+        with pytest.raises(InvalidRequestError):
+            parse_form(body + end, KIND)
+
+
+def test_epilogue_with_another_part() -> None:
+    """A parser that goes on after the end would find it."""
+    form = part("name=a") + b"--b--\r\n" + part("name=n", b"9")
+
+    with pytest.raises(InvalidRequestError):
+        parse_form(form, KIND)

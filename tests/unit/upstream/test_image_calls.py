@@ -78,9 +78,10 @@ async def test_form_body() -> None:
     assert isinstance(made.content, Pieces)
     sent = b"".join([buffer async for buffer in made.content])
     assert sent == (
+        b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nmy deployment/1\r\n'
         b"--b\r\n"
         b'Content-Disposition: form-data; name="image"; filename="\xc3\x9f.png"\r\n\r\n\xff\r\n'
-        b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nmy deployment/1\r\n--b--\r\n'
+        b"--b--\r\n"
     )
     assert made.headers["content-type"] == "multipart/form-data; boundary=b"
     assert made.headers["content-length"] == str(len(sent))

@@ -4,8 +4,13 @@
                     └───────── raw ──────┘       a part; `body` is its end
 
 python-multipart finds the places. Its own FormParser, and Starlette's, copy each file.
+
+A form goes upstream to the byte, to be read there by a parser that is not ours. What parsers read
+differently could be sold as one request and run as another, so a form is refused unless it can be
+read in one way only; what is a part's header is in `core.part_headers`.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +18,7 @@ from typing import TYPE_CHECKING
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from tollgate.core.part_headers import read_part_headers
 from tollgate.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -20,18 +26,22 @@ if TYPE_CHECKING:
 
 PARTS_MAX = 1000
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-_BOUNDARY_BYTES_MAX = 200
-_DISPOSITION = b"content-disposition"
+# RFC 2046, section 5.1.1.
+_BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 
 type Piece = bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One part. `raw` is its headers, the blank line and `body`; both are views."""
+    """One part. `raw` is its headers, the blank line and `body`; both are views.
+
+    `is_text`: whatever reads it takes the body for UTF-8 text.
+    """
 
     name: str
     is_file: bool
+    is_text: bool = True
     raw: memoryview
     body: memoryview
 
@@ -46,36 +56,35 @@ class Form:
     @property
     def content_type(self) -> str:
         """The header that belongs to `build`'s pieces; a boundary of odd characters is quoted."""
-        text = self.boundary.decode("latin-1")
-        if not set(self.boundary) <= _TOKEN:
-            text = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-        return f"multipart/form-data; boundary={text}"
+        text = self.boundary.decode()
+        quoted = text if set(self.boundary) <= _TOKEN else f'"{text}"'
+        return f"multipart/form-data; boundary={quoted}"
 
     def build(self, fields: Mapping[str, str], *, dropped: Collection[str] = ()) -> list[Piece]:
-        """Return the body with text `fields` put in their old parts' place, without `dropped`.
+        """Return the body with text `fields` first, in their old parts' place, without `dropped`.
 
         Parts that stay keep their headers and file names to the byte, and are not copied.
         """
         pieces: list[Piece] = []
-        for part in self.parts:
-            if part.name not in fields and part.name not in dropped:
-                pieces += [b"--%b\r\n" % self.boundary, part.raw, b"\r\n"]
         for name, value in fields.items():
             pieces.append(
                 b'--%b\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n'
                 % (self.boundary, name.encode(), value.encode())
             )
+        for part in self.parts:
+            if part.name not in fields and part.name not in dropped:
+                pieces += [b"--%b\r\n" % self.boundary, part.raw, b"\r\n"]
         return [*pieces, b"--%b--\r\n" % self.boundary]
 
 
 def parse_form(body: bytes, content_type: str) -> Form:
     """Return the form in `body`, at most `PARTS_MAX` parts of it.
 
-    Raises: InvalidRequestError: no boundary, not well formed, cut off, a part without a name, or
-        too many parts.
+    Raises: InvalidRequestError: no boundary, not well formed, cut off, too many parts, or anything
+        that another parser could read in another way.
     """
     boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
-    if not 0 < len(boundary) <= _BOUNDARY_BYTES_MAX:
+    if not _BOUNDARY.fullmatch(boundary):
         raise InvalidRequestError("The multipart body's Content-Type must name its boundary.")
     collector = _Collector(body)
     try:
@@ -86,7 +95,17 @@ def parse_form(body: bytes, content_type: str) -> Form:
         ) from error
     if not collector.is_ended:
         raise InvalidRequestError("The multipart body of your request is cut off.")
+    _check_delimiters(body, b"--" + boundary, len(collector.parts))
     return Form(boundary=boundary, parts=tuple(collector.parts))
+
+
+def _check_delimiters(body: bytes, delimiter: bytes, parts: int) -> None:
+    """Refuse a delimiter in another place than at a part's ends: after a bare LF, or at the end.
+
+    Python's email package, among others, would cut a part there.
+    """
+    if not body.startswith(delimiter) or body.count(delimiter) != parts + 1:
+        raise InvalidRequestError("The multipart body has its boundary where no part begins.")
 
 
 class _Collector:
@@ -114,36 +133,29 @@ class _Collector:
             raise InvalidRequestError(f"The multipart body has more than {PARTS_MAX} parts.")
         self._start: int | None = None
         self._data: tuple[int, int] | None = None
-        self._field = b""
-        self._dispositions: list[str] = []
+        self._headers: list[tuple[bytes, bytes]] = []
 
     def _take_field(self, data: bytes, start: int, end: int) -> None:
         if self._start is None:
             self._start = start
-        self._field = data[start:end].lower()
+        self._headers.append((data[start:end].lower(), b""))
 
     def _take_value(self, data: bytes, start: int, end: int) -> None:
-        if self._field == _DISPOSITION:
-            self._dispositions.append(data[start:end].decode("latin-1"))
+        self._headers[-1] = (self._headers[-1][0], data[start:end])
 
     def _take_data(self, _: bytes, start: int, end: int) -> None:
         self._data = (self._data[0] if self._data else start, end)
 
     def _end_part(self) -> None:
-        if self._start is None or len(self._dispositions) != 1:
-            raise InvalidRequestError(
-                "Each part of a multipart body needs one Content-Disposition."
-            )
-        options = parse_options_header(self._dispositions[0])[1]
-        name = options.get(b"name", b"").decode(errors="replace")
-        if not name:
-            raise InvalidRequestError("Each part of a multipart body needs a name.")
-        start, end = self._data or (self._empty_body(self._start),) * 2
+        head = read_part_headers(self._headers)
+        first = self._start or 0  # there is a header, or the line above has raised
+        start, end = self._data or (self._empty_body(first),) * 2
         self.parts.append(
             Part(
-                name=name,
-                is_file=b"filename" in options,
-                raw=self._view[self._start : end],
+                name=head.name,
+                is_file=head.is_file,
+                is_text=head.is_text,
+                raw=self._view[first:end],
                 body=self._view[start:end],
             )
         )

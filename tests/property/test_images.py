@@ -1,5 +1,6 @@
-"""What an image request may cost is never less than what its answer does."""
+"""What an image request may cost is enough for what was ordered, and all that came is charged."""
 
+from contextlib import suppress
 from typing import Any
 
 from hypothesis import given
@@ -9,6 +10,7 @@ from tollgate.core.image_form import ImageForm
 from tollgate.core.image_quotes import ImageQuote
 from tollgate.core.image_rates import ImageGrid
 from tollgate.core.image_tally import ImageTally
+from tollgate.errors import InvalidRequestError
 
 CATALOG = parse_catalog("""
     [channels.c]
@@ -48,7 +50,7 @@ ANYTHING = st.sampled_from([None, "1x1", "9999x9999", "", "low", "odd"])
     shares=st.lists(st.integers(0, 100), min_size=4, max_size=4),
     is_reported=st.booleans(),
 )
-def test_charge_is_at_most_the_hold(
+def test_charge_is_at_most_the_hold_for_what_was_ordered(
     name: str,
     looks: tuple[str | None, str | None],
     count: int,
@@ -59,7 +61,10 @@ def test_charge_is_at_most_the_hold(
     *,
     is_reported: bool,
 ) -> None:
-    """Whatever the answer says, as long as it reports no more tokens than were counted."""
+    """As long as no more came, nothing dearer, and no more tokens than were counted.
+
+    And whatever came, the charge is never below it.
+    """
     model = CATALOG.models[name]
     assert model.price is not None
     quote = ImageQuote(
@@ -77,7 +82,27 @@ def test_charge_is_at_most_the_hold(
 
     tally.add(ImageForm(head={}, items=[], made=made, raw_usage=usage))
 
-    assert 0 <= tally.cost <= quote.worst
+    delivered = sum(amount_of(quote, look) for look in made)
+    if len(made) <= count and all(amount_of(quote, look) <= asked(quote) for look in made):
+        assert tally.cost <= quote.worst
+    if usage is None and quote.price.images is not None:
+        assert tally.cost >= delivered
+    elif usage is None:
+        assert tally.usage.completion >= delivered
+
+
+def asked(quote: ImageQuote) -> int:
+    return amount_of(quote, (None, None))
+
+
+def amount_of(quote: ImageQuote, look: tuple[str | None, str | None]) -> int:
+    """Return what one image comes to by what was said of it, else by what was asked for."""
+    rate = quote.price.images or quote.output
+    assert rate is not None
+    size, quality = quote.looks
+    with suppress(InvalidRequestError):
+        return rate.amount(look[0] or size, look[1] or quality)
+    return rate.amount(size, quality)
 
 
 def report(quote: ImageQuote, shares: list[int]) -> dict[str, Any]:

@@ -2,7 +2,12 @@
 
 from typing import Any
 
-from tollgate.core.image_form import reshape_event, reshape_images, split_into_events
+from tollgate.core.image_form import (
+    keep_partial,
+    reshape_event,
+    reshape_images,
+    split_into_events,
+)
 
 NOW = 1_800_000_000
 
@@ -32,14 +37,17 @@ def test_openais_own_answer_stays() -> None:
 
 
 def test_vendors_own_fields_are_left_out() -> None:
-    """Together's ids and timings, a missing `created`, nulls."""
+    """Together's ids and timings, a missing `created`, nulls, whatever else they think of."""
     raw = {
         "id": "x",
+        "provider": "p",
+        "cost_in_usd_ticks": 5,
+        "size": {"vendor": "x"},
         "model": "FLUX",
         "object": "list",
         "cost": 1,
         "svg_usage": {"model": "m"},
-        "data": [{"index": 0, "url": "https://a", "timings": {}, "b64_json": None}],
+        "data": [{"index": 0, "url": "https://a", "timings": {}, "seed": 7, "b64_json": None}],
     }
 
     form = reshape(raw)
@@ -73,20 +81,50 @@ def test_auto_says_nothing_of_an_image() -> None:
     assert reshape(raw).made == [("2x2", None)]
 
 
+KIND = "image_generation.completed"
+
+
 def test_completed_event() -> None:
-    """The image stays in its event; the time is repaired; a costly extra is dropped."""
-    raw = {"type": "image_generation.completed", "b64_json": "aa", "size": "1x1", "cost": 5}
+    """The image stays in its event; the time is repaired; what is the vendor's own is dropped."""
+    raw = {"type": "image.done", "b64_json": "aa", "size": "1x1", "cost": 5, "response_id": "r"}
 
-    form = reshape_event(raw, now=NOW)
+    form = reshape_event(raw, kind=KIND, now=NOW)
 
-    assert form.head == {
-        "type": "image_generation.completed",
-        "b64_json": "aa",
-        "size": "1x1",
-        "created_at": NOW,
-    }
+    assert form is not None
+    assert form.items == [{"type": KIND, "created_at": NOW, "b64_json": "aa", "size": "1x1"}]
     assert form.made == [("1x1", None)]
-    assert reshape_event({"type": "x.completed"}, now=NOW).made == []
+    assert reshape_event({"type": KIND, "usage": {}}, kind=KIND, now=NOW) is None
+
+
+def test_event_that_is_a_whole_answer() -> None:
+    """A completed event an image; nothing of the envelope."""
+    raw = {"created": 5, "size": "1x1", "id": "x", "data": [{"url": "u"}, {"url": "v"}]}
+
+    form = reshape_event(raw, kind=KIND, now=NOW)
+
+    assert form is not None
+    assert form.items == [
+        {"type": KIND, "created_at": 5, "size": "1x1", "url": "u"},
+        {"type": KIND, "created_at": 5, "size": "1x1", "url": "v"},
+    ]
+    assert form.made == [("1x1", None)] * 2
+
+
+def test_preview() -> None:
+    """OpenAI's stays the same object, to be sent as it came; another loses what is not OpenAI's."""
+    raw = {
+        "type": "image_generation.partial_image",
+        "b64_json": "aa",
+        "created_at": 5,
+        "partial_image_index": 0,
+        "background": "opaque",
+        "output_format": "png",
+        "quality": "low",
+        "size": "1x1",
+    }
+
+    assert keep_partial(raw) is raw
+    assert keep_partial({**raw, "provider": "p", "data": [{"url": "u"}]}) == raw
 
 
 def test_whole_answer_as_events() -> None:

@@ -95,17 +95,27 @@ def test_tokens_are_reckoned_by_the_table() -> None:
     assert not tally.usage.is_exact
 
 
-def test_more_images_than_asked_are_not_charged() -> None:
-    """The vendor's gift; without usage it is not reckoned either."""
-    for fields in (TOKENS, FLAT):
-        one, three = ImageTally(quote(fields)), ImageTally(quote(fields))
-        one.add(form((None, None)))
-        three.add(form((None, None), (None, None), (None, None)))
-        assert one.cost == three.cost
+@pytest.mark.parametrize(("fields", "expected"), [(TOKENS, 3 * 49 + 50), (FLAT, 3 * 100 + 50)])
+def test_more_images_than_asked_are_charged(fields: str, expected: int) -> None:
+    """Each that was delivered, reckoned where no usage came."""
+    tally = ImageTally(quote(fields))
+
+    tally.add(form((None, None), (None, None), (None, None)))
+
+    assert (tally.cost, tally.usage.images) == (expected, 3)
+
+
+def test_dearer_image_than_asked_is_charged_as_it_is() -> None:
+    """The answer's own size and quality decide, also above the hold."""
+    tally = ImageTally(quote(FLAT))
+
+    tally.add(form(("1x1", "high")))
+
+    assert tally.cost == 500 + 50 > quote(FLAT).worst
 
 
 def test_unknown_size_in_the_answer_is_what_was_held() -> None:
-    """An answer cannot make an image free, nor dearer than its hold."""
+    """An answer cannot make an image free."""
     tally = ImageTally(quote(FLAT))
 
     tally.add(form(("7x7", "ultra")))
@@ -113,14 +123,60 @@ def test_unknown_size_in_the_answer_is_what_was_held() -> None:
     assert tally.cost == quote(FLAT).worst
 
 
+def test_previews_count_where_nothing_is_reported() -> None:
+    """100 tokens each, as OpenAI bills; a price by image has no tokens."""
+    usage = {"input_tokens": 10, "output_tokens": 100}
+    for fields, changes, expected in (
+        (TOKENS, {}, 49 + 2 * 300 + 50),
+        (TOKENS, {"usage": usage}, 10 + 300 + 50),
+        (FLAT, {}, 100 + 50),
+    ):
+        tally = ImageTally(quote(fields, partials=3))
+        tally.add_partial()
+        tally.add_partial()
+        tally.add(form(("1x1", "low"), **changes))
+        assert tally.cost == expected
+
+
+USAGE = {"input_tokens": 10, "output_tokens": 100}
+
+
+@pytest.mark.parametrize("fields", [TOKENS, BOTH])
+@pytest.mark.parametrize("reports", [[USAGE, None], [None, USAGE], [None, USAGE, None, None]])
+def test_stream_that_reports_only_some(fields: str, reports: list[object]) -> None:
+    """The dearer of what it reported and what the images come to; quotas never fall."""
+    made = quote(fields, count=len(reports))
+    tally = ImageTally(made)
+
+    costs = []
+    for usage in reports:
+        tally.add(form(("1x1", "high"), usage=usage))
+        costs.append(tally.cost)
+
+    reckoned = made.reckon([("1x1", "high")] * len(reports))
+    assert costs == sorted(costs)
+    assert costs[-1] >= made.cost(reckoned, tally.made) > 360
+    assert not tally.usage.is_exact or made.price.images is not None
+
+
+def test_large_report_of_some_decides() -> None:
+    """What was reported for one may be more than all are reckoned to be."""
+    tally = ImageTally(quote(TOKENS, count=2))
+
+    tally.add(form(("1x1", "low"), usage={"input_tokens": 10, "output_tokens": 10_000}))
+    tally.add(form(("1x1", "low")))
+
+    assert tally.cost == 10 + 30_000 + 50
+    assert (tally.usage.images, tally.usage.is_exact) == (2, False)
+
+
 def test_stream_adds_up() -> None:
     """Each event's usage counts; quotas grow."""
-    usage = {"input_tokens": 10, "output_tokens": 100}
     tally = ImageTally(quote(TOKENS, count=2))
 
     costs = []
     for _ in range(2):
-        tally.add(form(("1x1", "low"), usage=usage))
+        tally.add(form(("1x1", "low"), usage=USAGE))
         costs.append(tally.cost)
 
     assert costs == [10 + 300 + 50, 20 + 600 + 50]

@@ -143,3 +143,27 @@ def test_usages_of_a_stream_add_up() -> None:
         "output_tokens_details": {"image_tokens": 520, "text_tokens": 24},
     }
     assert (mixed.total, mixed.is_exact) == (382 + 6, False)
+
+
+def test_chat_names_count_too() -> None:
+    """Some vendors report an image as they report a completion; shown is OpenAI's image form."""
+    usage = read_image_usage(
+        {
+            "input_tokens": None,
+            "prompt_tokens": 5,
+            "completion_tokens": 20,
+            "prompt_tokens_details": {"image_tokens": 3, "cost_in_ticks": 9},
+            "completion_tokens_details": {"text_tokens": 2},
+        },
+        images=1,
+    )
+
+    assert usage is not None
+    assert (usage.prompt, usage.image_prompt, usage.image_completion) == (5, 3, 18)
+    assert image_usage_json(usage) == {
+        "input_tokens": 5,
+        "output_tokens": 20,
+        "total_tokens": 25,
+        "input_tokens_details": {"image_tokens": 3},
+        "output_tokens_details": {"text_tokens": 2},
+    }

@@ -26,6 +26,7 @@ def catalog() -> Catalog:
         output_tokens_max = 1000
         price = { input = 1, output = 4 }
         service_tiers = { flex = 50 }
+        refused_fields = ["web_search_options"]
         channels = ["fake"]
         [models.image]
         kind = "image"
@@ -35,6 +36,7 @@ def catalog() -> Catalog:
         image_tokens = { scheme = "flat", base = 7 }
         [models.flat]
         kind = "image"
+        refused_fields = ["resolution"]
         image_defaults = { size = "1x1", quality = "plain" }
         price = { images."1x1" = { plain = 0.0001, hd = 0.0002 } }
         channels = ["fake"]

@@ -15,8 +15,9 @@ PATCHES = ImageTokens(scheme="patch", patches_max=1536)
 MOST, SMALL = 1536, 4  # a PNG of 64 x 64 pixels has four patches
 
 
-def part(name: str, body: bytes, *, is_file: bool = False) -> Part:
-    return Part(name=name, is_file=is_file, raw=memoryview(body), body=memoryview(body))
+def part(name: str, body: bytes, *, is_file: bool = False, is_text: bool = True) -> Part:
+    view = memoryview(body)
+    return Part(name=name, is_file=is_file, is_text=is_text, raw=view, body=view)
 
 
 def read(*parts: Part) -> Any:
@@ -47,7 +48,14 @@ def test_form_fields_get_their_types() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("n", b"two"), ("n", b"1.0"), ("n", b"-1"), ("stream", b"1"), ("n", b"9" * 20)],
+    [
+        ("n", b"two"),
+        ("n", b"1.0"),
+        ("n", b"-1"),
+        ("stream", b"1"),
+        ("n", b"9" * 20),
+        ("n", "٣".encode()),
+    ],
 )
 def test_text_of_another_type_stays_text(name: str, value: bytes) -> None:
     """The order's reader refuses it then."""
@@ -60,6 +68,8 @@ def test_text_of_another_type_stays_text(name: str, value: bytes) -> None:
         (part("n", b"1"), part("n", b"10")),
         (part("model", b"a"), part("model", b"b")),
         (part("n", b"1", is_file=True),),
+        (part("n", b"\x001", is_text=False),),
+        (part("n", b"1"), part("n[]", b"10")),
         (part("model", b"m" * 1_000_000),),
         (part("prompt", b"m" * 2_000_000),),
         (part("prompt", b"\xff"),),
@@ -123,3 +133,29 @@ def test_what_goes_upstream() -> None:
     body = {"model": "m-official", "official": True, "prompt": "p", "odd": [1]}
 
     assert read_json_body(body).upstream == {"prompt": "p", "odd": [1]}
+
+
+@pytest.mark.parametrize("name", ["N", "Quality", "Model", "Output_Format", "IMAGE", "\u017fize"])
+def test_fields_in_another_case(name: str) -> None:
+    """Go reads them as the field that they resemble: refused as they were spelled."""
+    for read_it in (
+        lambda: read_json_body({"prompt": "p", name: "x"}),
+        lambda: read(part("prompt", b"p"), part(name, b"x")),
+        lambda: read(part("prompt", b"p"), part(f"{name}[a]", b"x")),
+    ):
+        with pytest.raises(InvalidRequestError) as caught:
+            read_it()
+        assert caught.value.param == name
+
+
+@pytest.mark.parametrize("name", ["n[]", "n[0]", "n [", "quality[x]"])
+def test_lists_of_a_field_that_is_none(name: str) -> None:
+    """Some readers take the first of a list, or the last."""
+    with pytest.raises(InvalidRequestError):
+        read(part(name, b"1"))
+
+
+def test_names_of_what_is_there() -> None:
+    """Null is as absent in JSON; a form's brackets do not count."""
+    assert read_json_body({"prompt": "p", "seed": None}).names == {"prompt"}
+    assert read(part("a[b]", b""), part("image[]", b"", is_file=True)).names == {"a", "image"}

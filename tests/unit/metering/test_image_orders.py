@@ -72,6 +72,12 @@ def test_affixes(order: Any) -> None:
         ({"quality": 5}, "quality"),
         ({"output_format": "svg"}, "output_format"),
         ({"svg": {"model": "m"}}, "output_format"),
+        ({"output_format": "GIF"}, "output_format"),
+        ({"output_format": "gif "}, "output_format"),
+        ({"output_format": "jpg"}, "output_format"),
+        ({"output_format": ""}, "output_format"),
+        ({"output_format": 5}, "output_format"),
+        ({"size": "1x\uff11"}, "size"),
         ({"frame_count": 17}, "frame_count"),
         ({"model": "flat", "quality": "low"}, "quality"),
     ],
@@ -143,3 +149,20 @@ def test_no_model_and_no_default(catalog: Catalog, key: Key) -> None:
 def test_quote(order: Any, fields: dict[str, Any], expected: int) -> None:
     """A prompt of one token and 16 around it; input images, made ones, previews, frames."""
     assert expected == quote_image_order(order(**fields)).worst
+
+
+@pytest.mark.parametrize("field", ["resolution", "Resolution"])
+def test_field_that_the_catalog_refuses(order: Any, field: str) -> None:
+    """What the vendor bills apart would be sold for nothing; null asks for nothing."""
+    with pytest.raises(InvalidRequestError) as caught:
+        order(model="flat", **{field: "2k"})
+
+    assert caught.value.param == field
+    assert order(model="flat", **{field: None}).count == 1
+    assert order(model="image", **{field: "2k"}).count == 1
+
+
+@pytest.mark.parametrize("kind", [None, "png", "jpeg", "webp", "gif"])
+def test_formats(order: Any, kind: str | None) -> None:
+    """Those that are one image each, and the one that has frames."""
+    assert order(output_format=kind).frames == (9 if kind == "gif" else 1)

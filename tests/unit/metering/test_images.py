@@ -316,7 +316,7 @@ async def test_event_without_a_name_stays_without(start: Any, ledger: FakeLedger
 
     assert [frame.partition(b"{")[0] for frame in frames] == [b"data: ", b"data: "]
     assert frames[0].count(b"\n") == 2
-    assert spent(ledger) == 17 + 30
+    assert spent(ledger) == 17 + 30 + 300  # a preview is 100 tokens
 
 
 async def test_whole_answer_to_a_stream(start: Any, ledger: FakeLedger) -> None:
@@ -342,6 +342,108 @@ async def test_call_carries_the_body(start: Any) -> None:
     [call] = upstream.calls
     assert call.body == {"prompt": "hi", "images": [{"file_id": "f"}]}
     assert (call.path, call.is_stream) == ("images/edits", False)
+
+
+MADE = "image_generation.completed"
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        ServerEvent(event="image.done", data=json.dumps({"type": "image.done", **IMAGE})),
+        ServerEvent(event="partial_image.final", data=json.dumps(IMAGE)),
+        ServerEvent(event=MADE, data=json.dumps({"type": "x.partial_image", **IMAGE})),
+        ServerEvent(event="x.partial_image", data=json.dumps({"type": MADE, **IMAGE})),
+        {"type": "image_generation.final_image", **IMAGE, "provider": "p"},
+        {"created": 5, "data": [IMAGE], "id": "x"},
+        IMAGE,
+    ],
+)
+async def test_image_under_any_name_is_sold(start: Any, ledger: FakeLedger, step: Any) -> None:
+    """It is sent as the completed event that it is, and charged; nothing else of it is sent."""
+    frames = await run(start(FakeUpstream(steps=[step]), stream=True, quality="low"))
+
+    [event] = [data_of(frame) for frame in frames]
+    created = event.pop("created_at")
+    assert created in (5, int(NOW.timestamp()))
+    assert event == {"type": MADE, **IMAGE, "quota": 47 / 1e6}
+    assert spent(ledger) == ledger.records["r"].quota == 47
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"type": "image_generation.in_progress", "response_id": "r"},
+        {"type": "keepalive"},
+        {"type": "image_generation.partial_image", "b64_json": ""},
+        {"type": "x.partial_image", "data": [IMAGE]},
+        ServerEvent(event="queue.position", data='{"provider": "p", "position": 3}'),
+        ServerEvent(event="x", data=json.dumps({"item": {"result": "aGk="}})),
+    ],
+)
+async def test_event_without_an_image_is_not_sent(
+    start: Any, ledger: FakeLedger, step: Any
+) -> None:
+    """What the vendor says of its own progress is neither OpenAI's nor sold."""
+    frames = await run(start(FakeUpstream(steps=[step, completed()]), stream=True))
+
+    assert len(frames) == 1
+    assert spent(ledger) == COST
+
+
+async def test_preview_loses_what_is_the_vendors(start: Any) -> None:
+    """Also under an official name."""
+    preview = {"type": "image_generation.partial_image", **IMAGE, "provider": "p", "cost": 1}
+    steps = [preview, completed(provider="p", response_id="r")]
+
+    frames = await run(start(FakeUpstream(steps=steps), stream=True, official=True))
+
+    assert data_of(frames[0]) == {"type": "image_generation.partial_image", **IMAGE}
+    assert set(data_of(frames[1])) == {"type", "created_at", "b64_json", "usage"}
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_more_images_than_asked_are_charged(
+    start: Any, ledger: FakeLedger, *, is_stream: bool
+) -> None:
+    """Three came of one: three are delivered and paid for, beyond the hold."""
+    body = {"data": [IMAGE] * 3, "size": "1x1", "quality": "low"}
+    job = start(FakeUpstream(body=body), stream=is_stream, quality="low")
+
+    if is_stream:
+        quota = data_of((await run(job))[-1])["quota"]
+    else:
+        quota = json.loads(await job.completion())["quota"]
+        await job.close()
+
+    assert quota == 3 * 47 / 1e6
+    assert spent(ledger) == ledger.records["r"].quota == 3 * 47
+    assert ledger.records["r"].tokens["images"] == 3
+
+
+async def test_dearer_image_than_asked_is_charged(start: Any, ledger: FakeLedger) -> None:
+    """By the size and quality that the answer names; the hold is raised."""
+    job = start(FakeUpstream(body={"data": [IMAGE], "quality": "high"}), quality="low")
+
+    await job.completion()
+    await job.close()
+
+    assert spent(ledger) == ledger.records["r"].quota == 17 + 300
+
+
+async def test_quota_never_falls_where_only_some_is_reported(
+    start: Any, ledger: FakeLedger
+) -> None:
+    """The event that says less than it was reckoned to be takes nothing back."""
+    small = {"input_tokens": 1, "output_tokens": 1}
+    steps = [completed(usage=None), completed(usage=small), completed(usage=None)]
+
+    frames = await run(start(FakeUpstream(steps=steps), stream=True, n=3, quality="low"))
+
+    quotas = [data_of(frame)["quota"] for frame in frames]
+    assert quotas == [47 / 1e6, 2 * 47 / 1e6, 3 * 47 / 1e6]
+    assert spent(ledger) == 3 * 47
+    assert not ledger.records["r"].is_exact
 
 
 @parametrize([one for one in find_image_recordings() if one.status == 200])

@@ -237,3 +237,32 @@ def test_audio_is_noticed(
     found = quote_order(order(catalog, key, **fields))
 
     assert expected == (found.has_audio_input, found.has_audio_output)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"Max_Tokens": 5}, "Max_Tokens"),
+        ({"N": 9}, "N"),
+        ({"MODEL": "x"}, "MODEL"),
+        ({"Service_Tier": "priority"}, "Service_Tier"),
+        ({"\u017ftream": True}, "\u017ftream"),
+        ({"stream_options": {"Include_Usage": False}}, "stream_options.Include_Usage"),
+        ({"messages": [{"role": "user", "Content": "x"}]}, "messages[0].Content"),
+        ({"web_search_options": {}}, "web_search_options"),
+        ({"Web_Search_Options": {}}, "Web_Search_Options"),
+    ],
+)
+def test_fields_that_cost_without_being_counted(
+    catalog: Catalog, key: Key, fields: dict[str, Any], param: str
+) -> None:
+    """In another case, which Go reads all the same, or refused by the catalog; named as sent."""
+    with pytest.raises(InvalidRequestError) as caught:
+        order(catalog, key, **fields)
+
+    assert caught.value.param == param
+
+
+def test_refused_field_of_null(catalog: Catalog, key: Key) -> None:
+    """It asks for nothing."""
+    assert order(catalog, key, web_search_options=None).choices == 1

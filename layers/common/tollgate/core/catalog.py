@@ -83,7 +83,8 @@ class Model:
 
     The token limits and `tier_percents` are a chat model's. An image model has `image_output`, the
     output tokens of an image, where its price has tokens, and `image_defaults`: the size and
-    quality that its vendor takes where a request names none.
+    quality that its vendor takes where a request names none. `refused_fields`, in lower case: what
+    a request must not have, because the vendor bills it apart.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Model:
     image_tokens: ImageTokens
     price: Price | None
     routes: tuple[Route, ...]
+    refused_fields: frozenset[str] = frozenset()
     tier_percents: Mapping[str, int] = field(default_factory=dict)
     image_output: ImageRate | None = None
     image_defaults: Mapping[str, str] = field(default_factory=dict)

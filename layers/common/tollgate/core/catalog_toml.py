@@ -134,6 +134,7 @@ def _read_model(table: Table, name: str, channels: Mapping[str, Channel]) -> Mod
         encoding=table.take_choice("encoding", ("o200k_base", "cl100k_base"), "o200k_base"),
         image_tokens=_read_image_tokens(table.take_table("image_tokens", _DEFAULT_IMAGE_TOKENS)),
         routes=_read_routes(table, name, channels),
+        refused_fields=_read_refused(table),
         **of_kind,
     )
     table.end()
@@ -173,6 +174,13 @@ def _read_image_tokens(table: Table) -> ImageTokens:
     )
     table.end()
     return image_tokens
+
+
+def _read_refused(table: Table) -> frozenset[str]:
+    names = table.take("refused_fields", list, [])
+    if not all(isinstance(name, str) and name and name == name.casefold() for name in names):
+        raise CatalogError(table.child("refused_fields"), "must be a list of lower-case names")
+    return frozenset(names)
 
 
 def _read_tiers(table: Table) -> dict[str, int]:

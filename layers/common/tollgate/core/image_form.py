@@ -1,25 +1,26 @@
 """An image answer, whole or an event of a stream, brought into OpenAI's form.
 
 What vendors send is listed in docs/wire-format.md#images: ids, costs and timings of their own, no
-`created`, entries without an image.
+`created`, entries without an image, events of any name. What is not OpenAI's stays here.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from tollgate.core.stream_form import DROPPED_FIELDS
-
-_DROPPED = DROPPED_FIELDS | {"data", "svg_usage"}
-_DROPPED_OF_ITEM = DROPPED_FIELDS | {"index"}
 _IMAGE_FIELDS = ("b64_json", "url")
+_LOOKS = frozenset({"background", "output_format", "quality", "size"})
+# `mime_type` is xAI's, and says no more than the image itself.
+_OF_ITEM = frozenset({*_IMAGE_FIELDS, "mime_type", "revised_prompt"})
+_OF_PARTIAL = _LOOKS | _OF_ITEM | {"created_at", "partial_image_index", "type"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageForm:
     """An answer in OpenAI's form without `usage`, beside its images' sizes and qualities.
 
-    `made` has an entry an image: what the vendor says of its size and quality, None where it does
-    not. `raw_usage` is the vendor's own object.
+    `head`: a whole answer's fields; an event has none. `items`: an entry, or a completed event, an
+    image. `made` says of each what the vendor says of its size and quality, None where it does not.
+    `raw_usage` is the vendor's own object.
     """
 
     head: dict[str, object]
@@ -41,27 +42,38 @@ def reshape_images(raw: Mapping[str, object], *, now: int) -> ImageForm | None:
     ]
     if not entries:
         return None
-    created = raw.get("created")
     return ImageForm(
-        head={
-            "created": created if _is_time(created) else now,
-            **_keep(raw, _DROPPED),
-        },
-        items=[_keep(entry, _DROPPED_OF_ITEM) for entry in entries],
+        head={"created": _time(raw.get("created"), now), **_keep(raw, _LOOKS)},
+        items=[_keep(entry, _OF_ITEM) for entry in entries],
         made=[(_said(entry, raw, "size"), _said(entry, raw, "quality")) for entry in entries],
         raw_usage=raw.get("usage"),
     )
 
 
-def reshape_event(raw: Mapping[str, object], *, now: int) -> ImageForm:
-    """Return a stream's completed event in OpenAI's form; without an image `made` is empty."""
-    created = raw.get("created_at")
+def reshape_event(raw: Mapping[str, object], *, kind: str, now: int) -> ImageForm | None:
+    """Return an event's images as completed events of type `kind`, or None where it has none.
+
+    Whatever the vendor calls the event: an image in it is a whole one. An event that is a whole
+    answer has as many as that.
+    """
+    whole = reshape_images(raw, now=now)
+    if whole is not None:
+        return replace(whole, head={}, items=split_into_events(whole, kind))
+    if not has_image(raw):
+        return None
+    own = {"type": kind, "created_at": _time(raw.get("created_at"), now)}
     return ImageForm(
-        head=_keep(raw, _DROPPED) | {"created_at": created if _is_time(created) else now},
-        items=[],
-        made=[(_said(raw, raw, "size"), _said(raw, raw, "quality"))] if has_image(raw) else [],
+        head={},
+        items=[own | _keep(raw, _LOOKS | _OF_ITEM)],
+        made=[(_said(raw, raw, "size"), _said(raw, raw, "quality"))],
         raw_usage=raw.get("usage"),
     )
+
+
+def keep_partial(raw: Mapping[str, object]) -> Mapping[str, object]:
+    """Return a preview's event without what is not OpenAI's: the same one if there is nothing."""
+    kept = _keep(raw, _OF_PARTIAL)
+    return raw if len(kept) == len(raw) else kept
 
 
 def split_into_events(form: ImageForm, kind: str) -> list[dict[str, object]]:
@@ -76,12 +88,17 @@ def has_image(entry: Mapping[str, object]) -> bool:
     return any(isinstance(entry.get(name), str) and entry[name] for name in _IMAGE_FIELDS)
 
 
-def _keep(raw: Mapping[str, object], dropped: frozenset[str]) -> dict[str, object]:
-    return {name: value for name, value in raw.items() if value is not None and name not in dropped}
+def _keep(raw: Mapping[str, object], names: frozenset[str]) -> dict[str, object]:
+    """Return the fields of these names; none of them is an object or a list at OpenAI's."""
+    return {
+        name: value for name, value in raw.items() if name in names and isinstance(value, str | int)
+    }
 
 
-def _is_time(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+def _time(value: object, now: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        return now
+    return value
 
 
 def _said(entry: Mapping[str, object], answer: Mapping[str, object], name: str) -> str | None:

@@ -50,23 +50,23 @@ class ImageQuote:
         if self.price.images is not None:
             self.price.images.amount(*self.looks)
 
-    def reckon(self, made: Sequence[Looks]) -> Usage:
+    def reckon(self, made: Sequence[Looks], *, partials: int = 0) -> Usage:
         """Return the usage of an answer whose upstream reported no tokens.
 
-        `made`: what the answer says of each image; where it says nothing, what was asked for. A
-        price by image needs no tokens: the images are counted, exactly.
+        `made`: what the answer says of each image; where it says nothing, what was asked for. All
+        count, were they more than were asked for. `partials`: the previews that came. A price by
+        image needs no tokens: the images are counted, exactly.
         """
-        sold = made[: self.count]
         if self.output is None or self.price.images is not None:
-            return Usage(prompt=Tokens(0), completion=Tokens(0), images=len(sold))
-        tokens = sum(_amount(self.output, said, self.looks) * self.frames for said in sold)
-        return self._usage(tokens, images=len(sold))
+            return Usage(prompt=Tokens(0), completion=Tokens(0), images=len(made))
+        tokens = sum(_amount(self.output, said, self.looks) * self.frames for said in made)
+        return self._usage(tokens + partials * PARTIAL_TOKENS, images=len(made))
 
     def cost(self, usage: Usage, made: Sequence[Looks]) -> Micropoints:
         """Return what an answer costs: by the tokens that were reported, else by its images."""
         if self.price.has_tokens and usage.completion:
             return charge(usage, self.price)
-        return self._by_image(made[: self.count])
+        return self._by_image(made)
 
     def _by_image(self, made: Sequence[Looks]) -> Micropoints:
         images = self.price.images
@@ -91,9 +91,8 @@ class ImageQuote:
 
 
 def _amount(rate: ImageRate, said: Looks, asked: Looks) -> int:
-    """Return an image's amount by what the answer says of it, at most what was held for it."""
-    held = rate.amount(*asked)
+    """Return an image's amount by what the answer says of it; by what was asked if that is odd."""
     try:
-        return min(held, rate.amount(said[0] or asked[0], said[1] or asked[1]))
+        return rate.amount(said[0] or asked[0], said[1] or asked[1])
     except InvalidRequestError:
-        return held
+        return rate.amount(*asked)

@@ -13,7 +13,7 @@ from tollgate.errors import InvalidRequestError
 ANY = "*"
 PIXELS_MAX = 3840 * 2160
 _SIDE_MAX = 3840
-_SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
+_SIZE = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
 _AREA_OFFSET = 2_000_000
 _AREA_SCALE = 4_000_000
 

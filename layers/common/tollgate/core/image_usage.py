@@ -1,7 +1,8 @@
 """An image answer's usage, read from the vendor's object, reckoned where there is none, shown.
 
-OpenAI's form: `input_tokens` and `output_tokens`, each split into text and image tokens. Vendors
-that sell by the image report none, or only their price for it, which is the operator's affair.
+OpenAI's form: `input_tokens` and `output_tokens`, each split into text and image tokens; some say
+`prompt_tokens` and `completion_tokens`, as chat does. Vendors that sell by the image report none,
+or only their price for it, which is the operator's affair.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,13 @@ from tollgate.core.units import Tokens
 from tollgate.core.usage import read_count, read_counts
 
 _INPUT, _OUTPUT = "input_tokens_details", "output_tokens_details"
+_CHAT_NAMES: Mapping[str, str] = {
+    "input_tokens": "prompt_tokens",
+    "output_tokens": "completion_tokens",
+    _INPUT: "prompt_tokens_details",
+    _OUTPUT: "completion_tokens_details",
+}
+_SHOWN = ("text_tokens", "image_tokens", "cached_tokens")
 
 
 def read_image_usage(raw: object, *, images: int) -> Usage | None:
@@ -22,12 +30,16 @@ def read_image_usage(raw: object, *, images: int) -> Usage | None:
     """
     if not isinstance(raw, Mapping):
         return None
-    prompt, completion = read_count(raw.get("input_tokens")), read_count(raw.get("output_tokens"))
+    named = {
+        name: raw.get(other) if raw.get(name) is None else raw[name]
+        for name, other in _CHAT_NAMES.items()
+    }
+    prompt, completion = read_count(named["input_tokens"]), read_count(named["output_tokens"])
     if prompt is None or not completion:
         return None
-    inputs, outputs = read_counts(raw.get(_INPUT)), read_counts(raw.get(_OUTPUT))
+    inputs, outputs = _read_split(named[_INPUT]), _read_split(named[_OUTPUT])
     image_prompt = min(inputs.get("image_tokens", 0), prompt)
-    cached, cached_image = _read_cached(raw, prompt=prompt, image_prompt=image_prompt)
+    cached, cached_image = _read_cached(named[_INPUT], prompt=prompt, image_prompt=image_prompt)
     text = min(outputs.get("text_tokens", 0), completion)
     return Usage(
         prompt=Tokens(prompt),
@@ -41,9 +53,13 @@ def read_image_usage(raw: object, *, images: int) -> Usage | None:
     )
 
 
-def _read_cached(raw: Mapping[str, object], *, prompt: int, image_prompt: int) -> tuple[int, int]:
+def _read_split(details: object) -> dict[str, int]:
+    """Return what a split has of OpenAI's; a cost of the vendor's in it is not the caller's."""
+    return {name: count for name, count in read_counts(details).items() if name in _SHOWN}
+
+
+def _read_cached(details: object, *, prompt: int, image_prompt: int) -> tuple[int, int]:
     """Return the cached text and image tokens; what is not split is text as far as there is any."""
-    details = raw.get(_INPUT)
     fields = details if isinstance(details, Mapping) else {}
     split = read_counts(fields.get("cached_tokens_details"))
     cached = min(read_count(fields.get("cached_tokens")) or sum(split.values()), prompt)

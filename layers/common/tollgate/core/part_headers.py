@@ -16,9 +16,9 @@ from tollgate.errors import InvalidRequestError
 
 _DISPOSITION = "content-disposition"
 _KIND = "content-type"
-_TOKEN = r"[!#$%&'+.^_`|~0-9A-Za-z-]+"  # RFC 9110's without `*`, which marks the extended form
+_WORD = r"[!#$%&'+.^_`|~0-9A-Za-z-]+"  # RFC 9110's without `*`, which marks the extended form
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
-_PARAMETER = re.compile(rf"[ \t]*;[ \t]*({_TOKEN})=({_TOKEN}|{_QUOTED})")
+_PARAMETER = re.compile(rf"[ \t]*;[ \t]*({_WORD})=({_WORD}|{_QUOTED})")
 _FORM_DATA = re.compile(rf"[ \t]*form-data((?:{_PARAMETER.pattern})*)[ \t]*", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _ENCODINGS = frozenset({"binary", "8bit", "7bit"})

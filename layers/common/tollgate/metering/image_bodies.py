@@ -1,7 +1,7 @@
 """What metering reads of an image request's body, JSON or form: typed fields and input images.
 
 A form's values are text; those that metering reads get their JSON type here. It must read what the
-upstream will: so such a field may come once only, and not as a file.
+upstream will: so such a field may come once only, as text, and spelled as it is.
 """
 
 import re
@@ -12,6 +12,7 @@ from tollgate.core.catalog import ImageTokens
 from tollgate.core.image_tokens import count_image, count_image_file
 from tollgate.core.multipart import Form, Part
 from tollgate.errors import InvalidRequestError
+from tollgate.metering.order_fields import check_spelling
 
 FIELD_BYTES_MAX = 1000
 PROMPT_BYTES_MAX = 1024 * 1024
@@ -20,16 +21,21 @@ _NUMBERS = frozenset({"n", "partial_images", "frame_count"})
 _BOOLEANS = frozenset({"stream", "official"})
 _TEXTS = frozenset({"model", "prompt", "size", "quality", "output_format", "svg"})
 _READ = _NUMBERS | _BOOLEANS | _TEXTS
-_WHOLE = re.compile(r"\d{1,9}")
+KNOWN_FIELDS = _READ | set(_IMAGE_FIELDS)
+_WHOLE = re.compile(r"[0-9]{1,9}")
 
 type InputImage = memoryview | object  # a file's bytes, or what a JSON body or a text part names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageBody:
-    """A request's body as it goes upstream, and what metering reads of it."""
+    """A request's body as it goes upstream, and what metering reads of it.
+
+    `names`: of all fields that have a value, in a form without brackets and what they hold.
+    """
 
     upstream: Mapping[str, object] | Form
+    names: frozenset[str]
     fields: Mapping[str, object]
     images: tuple[InputImage, ...]
 
@@ -44,9 +50,14 @@ class ImageBody:
 
 
 def read_json_body(body: Mapping[str, object]) -> ImageBody:
-    """Return a JSON body's fields and the images that it names, by URL, data URL or file id."""
+    """Return a JSON body's fields and the images that it names, by URL, data URL or file id.
+
+    Raises: InvalidRequestError: a field that metering reads has another case.
+    """
+    check_spelling(body, KNOWN_FIELDS)
     return ImageBody(
         upstream={name: value for name, value in body.items() if name not in ("model", "official")},
+        names=frozenset(name for name, value in body.items() if value is not None),
         fields=body,
         images=tuple(_find_images(body)),
     )
@@ -55,24 +66,28 @@ def read_json_body(body: Mapping[str, object]) -> ImageBody:
 def read_form_body(form: Form) -> ImageBody:
     """Return a form's fields with their JSON types, and its files.
 
-    Raises: InvalidRequestError: a field that metering reads is there twice, as a file, or too long.
+    Raises: InvalidRequestError: a field that metering reads is there twice, is a list, a file or no
+        plain text, is too long, or has another case.
     """
     fields: dict[str, object] = {}
     images: list[InputImage] = []
+    names: set[str] = set()
     for part in form.parts:
         if part.is_file or part.name in _IMAGE_FIELDS:
             images.append(part.body if part.is_file else None)
-        name = part.name.partition("[")[0] if part.name.startswith("svg[") else part.name
+        name = part.name.partition("[")[0].strip()
+        names.add(name)
         if name in _READ:
             fields[name] = _read_field(name, part, fields)
-    return ImageBody(upstream=form, fields=fields, images=tuple(images))
+    check_spelling(names, KNOWN_FIELDS)
+    return ImageBody(upstream=form, names=frozenset(names), fields=fields, images=tuple(images))
 
 
 def _read_field(name: str, part: Part, fields: Mapping[str, object]) -> object:
-    if name in fields and name != "svg":
-        raise InvalidRequestError(f"'{name}' is given more than once.", param=name)
-    if part.is_file:
-        raise InvalidRequestError(f"'{name}' must not be a file.", param=name)
+    if name != "svg" and (name in fields or name != part.name):
+        raise InvalidRequestError(f"'{name}' is given more than once, or as a list.", param=name)
+    if part.is_file or not part.is_text:
+        raise InvalidRequestError(f"'{name}' must be plain text, and no file.", param=name)
     if len(part.body) > (PROMPT_BYTES_MAX if name == "prompt" else FIELD_BYTES_MAX):
         raise InvalidRequestError(f"'{name}' is too long.", param=name)
     try:

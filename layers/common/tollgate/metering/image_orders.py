@@ -11,13 +11,14 @@ from tollgate.core.tokens import count_text
 from tollgate.errors import InvalidRequestError
 from tollgate.ledger.model import Key
 from tollgate.metering.image_bodies import ImageBody
-from tollgate.metering.order_fields import read_count, read_model, read_typed
+from tollgate.metering.order_fields import check_refused, read_count, read_model, read_typed
 from tollgate.upstream.image_calls import ImageTask
 
 IMAGES_MAX = 10
 _PARTIALS_MAX = 3
 _FRAMES_MAX = 16
 _FRAMES_DEFAULT = 9
+_FORMATS = frozenset({None, "png", "jpeg", "webp", "gif"})
 _AROUND_PROMPT_TOKENS = 16  # a recorded prompt of 8 tokens was reported as 14
 
 
@@ -47,12 +48,13 @@ def read_image_order(
 ) -> ImageOrder:
     """Return the order in `body`.
 
-    Raises: InvalidRequestError: a field that metering reads is missing or of the wrong type, a
-        `web-` name, or something that has no price; ModelNotFoundError; WrongModelKindError;
-        ModelNotAllowedError.
+    Raises: InvalidRequestError: a field that metering reads is missing or of the wrong type, the
+        catalog refuses one, a `web-` name, or something that has no price; ModelNotFoundError;
+        WrongModelKindError; ModelNotAllowedError.
     """
     fields = body.fields
     name, model, price = read_model(fields, kind="image", key=key, catalog=catalog)
+    check_refused(body.names, model)
     if name.is_web:
         raise InvalidRequestError("Web search is not available for images.", param="model")
     _check_prompt(fields, task)
@@ -89,10 +91,17 @@ def _read_look(fields: Mapping[str, object], field: str, model: Model) -> str | 
 
 
 def _read_frames(fields: Mapping[str, object]) -> int:
-    """Return the frames of an animated image; SVG is authored by a second model, and not sold."""
+    """Return the frames of an animated image; SVG is authored by a second model, and not sold.
+
+    A format is named exactly: a "GIF" would be one image here and animated upstream.
+    """
     kind = read_typed(fields, "output_format", str)
     if kind == "svg" or fields.get("svg") is not None:
         raise InvalidRequestError("SVG output is not available here.", param="output_format")
+    if kind not in _FORMATS:
+        raise InvalidRequestError(
+            "'output_format' must be 'png', 'jpeg', 'webp' or 'gif'.", param="output_format"
+        )
     asked = read_count(fields, "frame_count", _FRAMES_MAX)
     return asked or _FRAMES_DEFAULT if kind == "gif" else 1
 

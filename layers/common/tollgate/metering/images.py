@@ -5,17 +5,26 @@
 
 An image is sold when it has come: a whole answer without one is no answer, and of a stream that
 breaks off the completed images are charged. The journal is written before the last of them is sent.
+Only a preview is not sold; every other event with an image is one that was made.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 
-from tollgate.core.image_form import ImageForm, reshape_event, reshape_images, split_into_events
+from tollgate.core.image_form import (
+    ImageForm,
+    has_image,
+    keep_partial,
+    reshape_event,
+    reshape_images,
+    split_into_events,
+)
 from tollgate.core.image_tally import ImageTally
 from tollgate.core.image_usage import image_usage_json
 from tollgate.core.json_text import dump, parse_object, with_quota
+from tollgate.core.prices import Usage
 from tollgate.core.units import Micropoints
 from tollgate.errors import UpstreamBrokenError, UpstreamError, UpstreamUnavailableError
 from tollgate.ledger.model import Ask, Outcome
@@ -29,7 +38,8 @@ from tollgate.upstream.refusals import error_in_event
 from tollgate.upstream.sse import ServerEvent
 
 _log = logging.getLogger("tollgate.request")
-_COMPLETED = ".completed"
+_NAMELESS = "message"  # what an event without a name is called
+_PARTIAL = ".partial_image"
 _COMPLETED_KINDS = {"edits": "image_edit.completed"}
 
 
@@ -132,15 +142,13 @@ class ImageJob:
     async def _whole_as_frames(self, answer: Completion) -> list[bytes]:
         """Return a whole answer as the events that were asked for; the last has the usage."""
         form, quota = await self._take_whole(answer)
-        kind = _COMPLETED_KINDS.get(self._order.task, "image_generation.completed")
-        events = split_into_events(form, kind)
         tally = self._require_tally()
-        if tally.is_shown:
-            events[-1]["usage"] = image_usage_json(tally.usage)
-        return [_frame(kind, self._with_quota(dump(event), quota)) for event in events]
+        usage = tally.usage if tally.is_shown else None
+        events = split_into_events(form, self._completed_kind)
+        return self._completed_frames(events, usage, quota, is_named=True)
 
     async def _relay(self, events: EventStream) -> AsyncIterator[bytes]:
-        """Yield a frame an event, until all images are there or the upstream ends."""
+        """Yield the frames of each event, until all images are there or the upstream ends."""
         async for event in events:
             if event.data.strip() == "[DONE]":
                 break
@@ -148,9 +156,7 @@ class ImageJob:
             failure = error_in_event(event.event, raw)
             if failure:
                 raise failure
-            if not _kind(event, raw).endswith(_COMPLETED):
-                yield _frame(event.event, _one_line(event.data, raw))
-            elif frame := await self._complete(event, raw):
+            for frame in await self._take_event(event, raw):
                 yield frame
             if self._is_concluded:
                 return
@@ -158,20 +164,46 @@ class ImageJob:
             raise UpstreamBrokenError
         await self._journal(await self._price(), "complete")
 
-    async def _complete(self, event: ServerEvent, raw: Mapping[str, object]) -> bytes | None:
-        """Return the frame of a completed image, its quota all that the answer costs so far."""
-        form = reshape_event(raw, now=self._now)
-        if not form.made:
-            return None
+    async def _take_event(self, event: ServerEvent, raw: Mapping[str, object]) -> list[bytes]:
+        """Return what the caller gets of an event: a preview, images, or nothing."""
+        if not _is_partial(event, raw):
+            return await self._complete(event, raw)
+        if not has_image(raw):
+            return []
+        self._require_tally().add_partial()
+        kept = keep_partial(raw)
+        return [_frame(event.event, _one_line(event.data, raw) if kept is raw else dump(kept))]
+
+    async def _complete(self, event: ServerEvent, raw: Mapping[str, object]) -> list[bytes]:
+        """Return an event's images as completed ones, their quota all that was made so far."""
+        form = reshape_event(raw, kind=self._completed_kind, now=self._now)
+        if form is None:
+            return []
         tally = self._require_tally()
         usage = tally.add(form)
         quota = await self._price()
         if tally.is_complete:
             await self._journal(quota, "complete")
-        payload = {"type": _kind(event, raw), **form.head}
+        is_named = event.event != _NAMELESS
+        return self._completed_frames(form.items, usage, quota, is_named=is_named)
+
+    def _completed_frames(
+        self,
+        events: Sequence[dict[str, object]],
+        usage: Usage | None,
+        quota: Micropoints,
+        *,
+        is_named: bool,
+    ) -> list[bytes]:
+        """Return a frame an event; the last has the usage."""
         if usage is not None:
-            payload["usage"] = image_usage_json(usage)
-        return _frame(event.event, self._with_quota(dump(payload), quota))
+            events[-1]["usage"] = image_usage_json(usage)
+        name = self._completed_kind if is_named else _NAMELESS
+        return [_frame(name, self._with_quota(dump(event), quota)) for event in events]
+
+    @property
+    def _completed_kind(self) -> str:
+        return _COMPLETED_KINDS.get(self._order.task, "image_generation.completed")
 
     def _with_quota(self, body: bytes, quota: Micropoints) -> bytes:
         return body if self._order.name.is_official else with_quota(body, quota)
@@ -218,9 +250,12 @@ def _parse_event(data: str) -> Mapping[str, object]:
         raise UpstreamBrokenError from error
 
 
-def _kind(event: ServerEvent, raw: Mapping[str, object]) -> str:
+def _is_partial(event: ServerEvent, raw: Mapping[str, object]) -> bool:
+    """Whether an event is a preview by every name that it has."""
+    names = [event.event] if event.event != _NAMELESS else []
     kind = raw.get("type")
-    return kind if isinstance(kind, str) else event.event
+    names += [kind] if isinstance(kind, str) else []
+    return bool(names) and all(name.endswith(_PARTIAL) for name in names)
 
 
 def _one_line(data: str, raw: Mapping[str, object]) -> bytes:
@@ -231,6 +266,6 @@ def _one_line(data: str, raw: Mapping[str, object]) -> bytes:
 def _frame(event: str, body: bytes) -> bytes:
     """Return an SSE frame, named as the upstream named it: "message" is no name."""
     return b"%bdata: %b\n\n" % (
-        b"" if event == "message" else b"event: %b\n" % event.encode(),
+        b"" if event == _NAMELESS else b"event: %b\n" % event.encode(),
         body,
     )

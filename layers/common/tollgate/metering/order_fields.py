@@ -1,6 +1,6 @@
 """What orders of every kind read of a request: its model, and fields of a known type."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from tollgate.core.affixes import ModelName, parse_model_name
 from tollgate.core.catalog import Catalog, Model, ModelKind
@@ -44,6 +44,31 @@ def read_model(
     if read_typed(body, "official", bool):
         name = ModelName(base=name.base, is_web=name.is_web, is_official=True)
     return name, model, model.price
+
+
+def check_spelling(names: Iterable[str], known: Collection[str], *, within: str = "") -> None:
+    """Refuse a name that is a known one but for its case: Go's JSON reads it as that field.
+
+    So "N" would reach the upstream as another `n` than the one that is paid for. `within`: the path
+    of the object that has the names, with its dot.
+
+    Raises: InvalidRequestError: names the field as it was spelled.
+    Source: Go's encoding/json, "preferring exact matches but also accepting case-insensitive ones".
+    """
+    for name in names:
+        if name not in known and name.casefold() in known:
+            meant = name.casefold()
+            raise InvalidRequestError(f"'{name}' must be spelled '{meant}'.", param=within + name)
+
+
+def check_refused(names: Iterable[str], model: Model) -> None:
+    """Refuse a field that the model's catalog entry refuses, in whatever case.
+
+    Raises: InvalidRequestError: names the field as it was spelled.
+    """
+    for name in names:
+        if name.casefold() in model.refused_fields:
+            raise InvalidRequestError(f"'{name}' is not available for this model.", param=name)
 
 
 def read_typed[T](body: Mapping[str, object], field: str, kind: type[T]) -> T | None:

@@ -14,11 +14,36 @@ from tollgate.errors import (
     InvalidRequestError,
 )
 from tollgate.ledger.model import Key
-from tollgate.metering.order_fields import read_count, read_model, read_typed
+from tollgate.metering.order_fields import (
+    check_refused,
+    check_spelling,
+    read_count,
+    read_model,
+    read_typed,
+)
 from tollgate.metering.web_search import SearchOrder, read_search_order, search_bounds
 
 CHOICES_MAX = 128
 _OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
+# What is read here, counted, or set for each channel; and the same within messages and options.
+_KNOWN = frozenset(
+    {
+        *_OUTPUT_LIMITS,
+        "functions",
+        "messages",
+        "modalities",
+        "model",
+        "n",
+        "official",
+        "response_format",
+        "service_tier",
+        "stream",
+        "stream_options",
+        "tools",
+    }
+)
+_KNOWN_OF_MESSAGE = frozenset({"content", "name", "role", "tool_calls"})
+_KNOWN_OF_OPTIONS = frozenset({"include_usage"})
 _PLAIN_TIERS = (None, "auto", "default")
 
 
@@ -59,14 +84,18 @@ def read_order(
 ) -> ChatOrder:
     """Return the order in `body`.
 
-    Raises: InvalidRequestError: a field that metering reads is missing or of the wrong type, or a
-        service tier is not sold; ModelNotFoundError; WrongModelKindError; ModelNotAllowedError;
+    Raises: InvalidRequestError: a field that metering reads is missing, of the wrong type or
+        oddly spelled, or the catalog refuses one, or a service tier is not sold;
+        ModelNotFoundError; WrongModelKindError; ModelNotAllowedError;
         WebSearchUnavailableError: a `web-` name, and no search provider is configured;
         WebSearchQueryMissingError: a `web-` name, and nothing to search for.
     """
+    check_spelling(body, _KNOWN)
     name, model, price = read_model(body, kind="chat", key=key, catalog=catalog)
+    check_refused((name for name, value in body.items() if value is not None), model)
     messages = _read_messages(body)
-    stream_options = read_typed(body, "stream_options", dict) or {}
+    stream_options: Mapping[str, object] = read_typed(body, "stream_options", dict) or {}
+    check_spelling(stream_options, _KNOWN_OF_OPTIONS, within="stream_options.")
     return ChatOrder(
         key=key,
         request_id=request_id,
@@ -96,6 +125,7 @@ def _read_messages(body: Mapping[str, object]) -> list[object]:
                 "Each message must be an object with a string 'role'.",
                 param=f"messages[{position}]",
             )
+        check_spelling(message, _KNOWN_OF_MESSAGE, within=f"messages[{position}].")
     return messages
 
 

@@ -115,4 +115,4 @@ def _text(value: object) -> str | None:
 
 def _status(value: object) -> int | None:
     text = _text(value)
-    return int(text) if text and re.fullmatch(r"[45]\d\d", text) else None
+    return int(text) if text and re.fullmatch(r"[45][0-9][0-9]", text) else None

@@ -36,6 +36,7 @@ DEMO_IMAGE_MODELS = (
     "demo-image",
     "demo-image-no-usage",
     "demo-image-few",
+    "demo-image-more",
     "demo-image-none",
     "demo-image-large",
     "demo-image-slow",
@@ -56,7 +57,7 @@ image_tokens = {{ scheme = "flat", base = 100 }}
 image_output.scheme = "table"
 image_output.sizes."*" = {{ low = 100, medium = 400, high = 1600 }}
 price = {{ input = 500, image_input = 800, output = 3000 }}
-channels = [{{ channel = "demo", model = "{name}" }}]
+channels = [{{ channel = "demo-bounded", model = "{name}" }}]
 """
 _DEMO_FLAT_MODEL = """
 [models."demo-image-flat"]
@@ -66,8 +67,10 @@ created = 1792540800
 image_defaults = { size = "1024x1024", quality = "standard" }
 price.images."1024x1024" = { standard = 4, hd = 8 }
 price.images."1792x1024" = { standard = 8, hd = 12 }
-channels = [{ channel = "demo", model = "demo-image-flat" }]
+channels = [{ channel = "demo-bounded", model = "demo-image-flat" }]
 """
+# What is waited for in vain, or for a while: its whole attempt has an end that one can wait for.
+_BOUNDED = frozenset({"demo-hang"})
 _DEMO_MODEL = """
 [models."{name}"]
 owned_by = "demo"
@@ -76,7 +79,7 @@ context_tokens_max = 128000
 output_tokens_max = 4096
 image_tokens = {{ scheme = "tile", base = 85, tile = 170 }}
 price = {{ input = 250, cached_input = 125, output = 1000, audio_output = 8000 }}
-channels = [{{ channel = "demo", model = "{name}" }}]
+channels = [{{ channel = "{channel}", model = "{name}" }}]
 """
 _DEMO_CHANNEL = """
 # --- the demo upstream of `make run`
@@ -84,6 +87,15 @@ _DEMO_CHANNEL = """
 [channels.demo]
 base_url = "{url}"
 timeouts = {{ connect_s = 2, first_byte_s = {first_byte_s}, between_bytes_s = {first_byte_s} }}
+
+[channels.demo-bounded]
+base_url = "{url}"
+
+[channels.demo-bounded.timeouts]
+connect_s = 2
+first_byte_s = {first_byte_s}
+between_bytes_s = {first_byte_s}
+total_s = {total_s}
 """
 
 _DEMO_SEARCH = """
@@ -104,15 +116,19 @@ def make_local_catalog(
     """Return the merged catalog as TOML.
 
     `default`: the packaged catalog's text; `demo_url`: ends in `/v1`; `patience_s`: how long the
-    demo's hanging models, and its search, are waited for.
+    demo's hanging models, and its search, are waited for; twice as long for a whole answer whose
+    caller is kept alive.
     """
     text = default
     for channel in parse_catalog(default).channels.values():
         if channel.key_name is None or not environment.get(channel.key_name):
             text = _redirect(text, channel.name)
-    text += _DEMO_CHANNEL.format(url=demo_url, first_byte_s=patience_s)
+    text += _DEMO_CHANNEL.format(url=demo_url, first_byte_s=patience_s, total_s=2 * patience_s)
     text += _DEMO_SEARCH.format(url=demo_url, timeout_s=min(patience_s, TIMEOUT_S_MAX))
-    text += "".join(_DEMO_MODEL.format(name=name) for name in DEMO_MODELS)
+    text += "".join(
+        _DEMO_MODEL.format(name=name, channel="demo-bounded" if name in _BOUNDED else "demo")
+        for name in DEMO_MODELS
+    )
     text += "".join(_DEMO_IMAGE_MODEL.format(name=name) for name in DEMO_IMAGE_MODELS)
     text += _DEMO_FLAT_MODEL
     parse_catalog(text)

@@ -2,9 +2,10 @@
 
     demo-image            reports tokens         demo-image-flat    reports none: sold by the image
     demo-image-no-usage   forgets to report      demo-image-few     one image less than asked
-    demo-image-none       no image               demo-image-large   24 MB an image
-    demo-image-slow       takes some seconds     demo-image-hang    never answers
-    demo-image-whole      ignores `stream`       demo-image-break   closes after the first image
+    demo-image-more       one image more         demo-image-none    no image
+    demo-image-large      24 MB an image         demo-image-slow    takes some seconds
+    demo-image-hang       never answers          demo-image-whole   ignores `stream`
+    demo-image-break      closes after the first image
     demo-image-error-<status>   refuses with 400, 401, 429, 500
 
 Any other name is answered as demo-image. An image is a real PNG of one colour, which the prompt
@@ -52,6 +53,8 @@ class Wish:
     size: str
     quality: str
     partials: int
+    background: str
+    output_format: str
     is_stream: bool
     wants_url: bool
     files: list[str]
@@ -59,7 +62,8 @@ class Wish:
     @property
     def images(self) -> int:
         """How many images this model makes of it."""
-        return {"demo-image-none": 0, "demo-image-few": self.count - 1}.get(self.model, self.count)
+        others = {"none": 0, "few": self.count - 1, "more": self.count + 1}
+        return others.get(self.model.rpartition("-")[2], self.count)
 
     def usage(self, images: int, partials: int = 0) -> dict[str, Any]:
         """Return OpenAI's usage of so many images."""
@@ -125,6 +129,8 @@ def _make_wish(task: str, fields: Mapping[str, Any], files: list[str]) -> Wish:
         size=given("size", "{}x{}".format(*_SIDES_DEFAULT)),
         quality=given("quality", "medium"),
         partials=int(fields.get("partial_images") or 0),
+        background=given("background", "opaque"),
+        output_format=given("output_format", "png"),
         is_stream=str(fields.get("stream")).lower() == "true",
         wants_url=fields.get("response_format") == "url",
         files=files,
@@ -133,8 +139,8 @@ def _make_wish(task: str, fields: Mapping[str, Any], files: list[str]) -> Wish:
 
 def _looks(wish: Wish) -> dict[str, Any]:
     return {
-        "background": "opaque",
-        "output_format": "png",
+        "background": wish.background,
+        "output_format": wish.output_format,
         "quality": wish.quality,
         "size": wish.size,
     }

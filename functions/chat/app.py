@@ -58,9 +58,10 @@ async def create_chat_completion(
         catalog=await services.catalog.current(),
     )
     keepalive_s = services.settings.keepalive_s
-    is_padded = wants_padding(request)
+    is_padded = wants_padding(request) and keepalive_s > 0
     is_silent = not (order.is_stream or is_padded) or keepalive_s == 0
-    job = metering.start(order, find_budget_s(request.scope, is_silent=is_silent))
+    budget_s = find_budget_s(request.scope, is_silent=is_silent)
+    job = metering.start(order, budget_s, is_padded=is_padded)
     return MeteredResponse(
         job, is_stream=order.is_stream, keepalive_s=keepalive_s, is_padded=is_padded
     )

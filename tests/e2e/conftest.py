@@ -115,9 +115,12 @@ def gateway(running_gateway: Gateway) -> Gateway:
 
 @pytest.fixture(scope="session")
 def keepalive_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway that fills a silence of half a second, and waits five for its upstream."""
+    """A gateway that fills a silence of half a second, and waits 2.5 s for its upstream.
+
+    For a padded answer it waits twice as long.
+    """
     home = link_database(tmp_path_factory.mktemp("keepalive"))
-    with run_gateway(home, TOLLGATE_KEEPALIVE_S="0.5", TOLLGATE_DEMO_PATIENCE_S="5") as gateway:
+    with run_gateway(home, TOLLGATE_KEEPALIVE_S="0.5", TOLLGATE_DEMO_PATIENCE_S="2.5") as gateway:
         yield gateway
 
 

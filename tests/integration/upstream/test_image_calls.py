@@ -5,6 +5,7 @@ import json
 import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -39,20 +40,35 @@ def make_form(file_bytes: int) -> Form:
     return parse_form(body, "multipart/form-data; boundary=b")
 
 
-def make_call(urls: list[str], *, body: Any = None, is_stream: bool = False) -> ImageCall:
+def make_call(
+    urls: list[str],
+    *,
+    body: Any = None,
+    is_stream: bool = False,
+    is_padded: bool = False,
+    budget_s: float = 20.0,
+) -> ImageCall:
     routes = [Route(channel=url, upstream_model="u", priority=n) for n, url in enumerate(urls)]
     return ImageCall(
         model=make_model(*routes),
         task="edits",
         body={"prompt": "p"} if body is None else body,
         is_stream=is_stream,
-        budget_s=lambda: 20.0,
+        is_padded=is_padded,
+        budget_s=lambda: budget_s,
     )
 
 
 @asynccontextmanager
-async def upstream(*servers: ScriptedServer, first_byte_s: float = 5.0) -> AsyncIterator[Upstream]:
-    timeouts = make_timeouts(first_byte_s=first_byte_s)
+async def upstream(
+    *servers: ScriptedServer,
+    first_byte_s: float = 5.0,
+    between_bytes_s: float = 5.0,
+    total_s: float = 60.0,
+) -> AsyncIterator[Upstream]:
+    timeouts = make_timeouts(
+        first_byte_s=first_byte_s, between_bytes_s=between_bytes_s, total_s=total_s
+    )
     catalog = make_catalog(
         {
             one.base_url: Channel(name=one.base_url, base_url=one.base_url, timeouts=timeouts)
@@ -174,6 +190,122 @@ async def test_event_of_a_large_image() -> None:
             sizes = [len(event.data) async for event in events]
 
     assert sizes == [20_000_000 + 16]
+
+
+def late(script: Script, after_s: float = 0.4) -> Script:
+    async def play(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(after_s)
+        await script(writer)
+
+    return play
+
+
+async def test_padded_answer_outlives_the_silent_limit() -> None:
+    """Its caller is kept alive: it is waited for as long as the attempt may last."""
+    async with (
+        serving(late(answer(IMAGES))) as one,
+        upstream(one, first_byte_s=0.05) as client,
+    ):
+        got = await client.complete(make_call([one.base_url], is_padded=True))
+        with pytest.raises(UpstreamTimeoutError):
+            await client.complete(make_call([one.base_url]))
+
+    assert got.body == json.loads(IMAGES)
+
+
+async def test_padded_answer_ends_with_the_attempt() -> None:
+    """`total_s` is its limit."""
+    async with serving(hang) as one, upstream(one, total_s=0.05) as client:
+        with pytest.raises(UpstreamTimeoutError):
+            await client.complete(make_call([one.base_url], is_padded=True))
+
+
+@pytest.mark.parametrize(("budget_s", "asked"), [(0.2, 0), (20.0, 1)])
+async def test_second_channel_is_asked_only_with_a_chance(budget_s: float, asked: int) -> None:
+    """After the long wait it must have the silence that it is usually given."""
+    async with (
+        serving(hang) as one,
+        serving(answer(IMAGES)) as two,
+        upstream(one, two, total_s=0.1) as client,
+    ):
+        call = make_call([one.base_url, two.base_url], is_padded=True, budget_s=budget_s)
+        if asked:
+            await client.complete(call)
+        else:
+            with pytest.raises(UpstreamTimeoutError):
+                await client.complete(call)
+
+    assert len(two.paths) == asked
+
+
+async def test_second_image_may_take_as_long_as_the_first() -> None:
+    """The wait between two events is not below that for the first."""
+
+    async def pausing(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n")
+        writer.write(b"content-length: %d\r\n\r\n" % (2 * len(EVENT)) + EVENT)
+        await writer.drain()
+        await asyncio.sleep(0.4)
+        writer.write(EVENT)
+        await writer.drain()
+
+    async with serving(pausing) as one, upstream(one, between_bytes_s=0.05) as client:
+        events = await client.open_either(make_call([one.base_url], is_stream=True))
+        assert isinstance(events, EventStream)
+        async with events:
+            found = [event.event async for event in events]
+
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize("body", [IMAGES, b"  \r\n" + IMAGES])
+@pytest.mark.parametrize("content_type", ["text/plain", "application/octet-stream"])
+async def test_json_that_is_not_called_so(body: bytes, content_type: str) -> None:
+    """The images are made and paid for: no other channel is asked."""
+    async with (
+        serving(answer(body, content_type=content_type)) as one,
+        serving(answer(IMAGES)) as two,
+        upstream(one, two) as client,
+    ):
+        got = await client.open_either(make_call([one.base_url, two.base_url], is_stream=True))
+
+    assert isinstance(got, Completion)
+    assert got.body == json.loads(IMAGES)
+    assert two.paths == []
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{", b" \n"])
+async def test_text_that_is_no_json(body: bytes) -> None:
+    """The next channel is asked."""
+    async with (
+        serving(answer(body, content_type="text/plain")) as one,
+        serving(stream(EVENT, content_type="text/plain")) as two,
+        upstream(one, two) as client,
+    ):
+        events = await client.open_either(make_call([one.base_url, two.base_url], is_stream=True))
+        assert isinstance(events, EventStream)
+        async with events:
+            found = [event.event async for event in events]
+
+    assert found == ["image_generation.completed"]
+
+
+async def test_refusal_does_not_name_the_operators_model() -> None:
+    """A model that cannot do what is asked: the caller's name for it."""
+    script = error(
+        400,
+        "The model 'secret-deployment' does not support edits.",
+        param="model",
+        code="invalid_value",
+    )
+    async with serving(script) as one, upstream(one) as client:
+        call = make_call([one.base_url])
+        routes = [Route(channel=one.base_url, upstream_model="secret-deployment")]
+        with pytest.raises(UpstreamRefusedError) as caught:
+            await client.complete(replace(call, model=make_model(*routes)))
+
+    assert str(caught.value) == "The model 'story' does not support edits."
+    assert caught.value.status == 400
 
 
 @parametrize([one for one in find_image_recordings() if one.status >= 400])

@@ -16,7 +16,8 @@ def test_without_keys_everything_is_the_demos() -> None:
     assert set(DEMO_MODELS) < set(catalog.models) - images
     assert {*DEMO_IMAGE_MODELS, "demo-image-flat", "gpt-image-2"} < images
     assert {route.channel for model in catalog.models.values() for route in model.routes} == {
-        "demo"
+        "demo",
+        "demo-bounded",
     }
     assert catalog.channels["demo"].base_url == "http://demo/v1"
     assert catalog.channels["demo"].key_name is None

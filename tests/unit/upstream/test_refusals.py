@@ -173,6 +173,16 @@ def test_good_streams_have_no_error(recording: Recording) -> None:
         (307, {}, "unavailable"),
         (404, {"message": "no file", "param": "file"}, ("no file", None)),
         (400, {"message": "flagged", "code": "content_filter"}, ("flagged", "content_filter")),
+        (
+            400,
+            {"message": "The model 'x' does not exist", "param": "model", "code": "invalid_value"},
+            "not_found",
+        ),
+        (
+            400,
+            {"message": "'x' takes no images", "param": "model", "code": "invalid_value"},
+            ("'x' takes no images", "invalid_value"),
+        ),
         (413, {}, ("The upstream provider refused the request (status 413).", None)),
     ],
 )
@@ -266,3 +276,20 @@ def test_error_in_a_list() -> None:
     body = b'[{"error": {"code": 400, "message": "Bad schema", "status": "INVALID_ARGUMENT"}}]\n'
 
     assert parse_error_body(body).message == "Bad schema"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("model 'dep-1' is odd", "model 'gpt' is odd"),
+        ("dep-1, dep-1.", "gpt, gpt."),
+        ("dep-12 and my-dep-1", "dep-12 and my-dep-1"),
+        (r"dep-1 \1", r"gpt \1"),
+    ],
+)
+def test_model_has_the_callers_name(text: str, expected: str) -> None:
+    """The operator's own name of it is replaced as a whole word."""
+    body = parse_error_body(json.dumps({"error": {"message": text}}).encode())
+
+    assert expected == str(judge_error(400, body, renamed=("dep-1", "gpt")))
+    assert text == str(judge_error(400, body, renamed=("dep-1", "dep-1")))

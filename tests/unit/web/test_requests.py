@@ -9,8 +9,10 @@ from tollgate.errors import InvalidRequestError, RequestTooLargeError
 from tollgate.web.requests import (
     KEEPALIVE_HEADER,
     MARGIN_S,
+    SETTLE_S,
     SILENCE_S_MAX,
     find_budget_s,
+    find_send_s,
     read_body,
     read_json,
     wants_padding,
@@ -82,3 +84,12 @@ def test_silent_answers_end_before_api_gateway_cuts_them() -> None:
 
     assert find_budget_s({"aws.context": long}, is_silent=True)() <= SILENCE_S_MAX < 300
     assert find_budget_s({"aws.context": short}, is_silent=True)() <= 60 - MARGIN_S
+
+
+def test_sending_ends_after_the_upstream_and_before_the_ledger() -> None:
+    """Whatever the silent limit: an answer may take the Lambda's time to be read."""
+    context = SimpleNamespace(get_remaining_time_in_millis=lambda: 900_000)
+
+    assert find_send_s({"aws.context": context}) == 900 - SETTLE_S
+    assert find_send_s({}) > 600
+    assert 0 < SETTLE_S < MARGIN_S

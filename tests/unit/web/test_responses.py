@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 from tollgate.errors import InsufficientQuotaError, UpstreamBrokenError
+from tollgate.web.requests import SETTLE_S
 from tollgate.web.responses import KEEPALIVE_FRAME, KEEPALIVE_SPACE, PIECE_BYTES, MeteredResponse
 
 
@@ -19,9 +20,6 @@ class FakeJob:
     def __init__(self, *steps: bytes | Exception | asyncio.Event) -> None:
         self._steps = steps
         self.closed = 0
-
-    def budget_s(self) -> float:
-        return 60.0
 
     async def completion(self) -> bytes:
         async for frame in self.frames():
@@ -234,12 +232,25 @@ async def test_cancelled_scope_is_settled() -> None:
     assert job.closed == 1
 
 
+class Remaining:
+    """A Lambda context with so many seconds left for sending."""
+
+    def __init__(self, send_s: float) -> None:
+        self._ms = 1000 * (send_s + SETTLE_S)
+
+    def get_remaining_time_in_millis(self) -> float:
+        return self._ms
+
+
+@pytest.mark.parametrize(
+    ("stream", "steps"),
+    [(True, [b"one", b"two"]), (True, [b"x" * 9 * PIECE_BYTES]), (False, [b"x" * 9 * PIECE_BYTES])],
+)
 async def test_caller_that_does_not_read_is_settled_in_time(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, *, stream: bool, steps: list[bytes]
 ) -> None:
-    """A send that blocks ends with the request's time, and the job is closed."""
-    job = FakeJob(b"one", b"two")
-    job.budget_s = lambda: -1.0  # type: ignore[method-assign]
+    """All sends together end with the Lambda's time; the answer stays without an end."""
+    job = FakeJob(*steps)
     sent: list[Any] = []
 
     async def block(message: Any) -> None:
@@ -247,11 +258,62 @@ async def test_caller_that_does_not_read_is_settled_in_time(
         if len(sent) > 2:
             await asyncio.Event().wait()
 
-    response = MeteredResponse(job, is_stream=True, keepalive_s=0)
-    await response({}, receive, block)
+    response = MeteredResponse(job, is_stream=stream, keepalive_s=0)
+    await response({"aws.context": Remaining(0.05)}, receive, block)
 
     assert job.closed == 1
-    assert [one.get("body") for one in sent[1:3]] == [b"one", b"two"]
+    assert len(sent) == 3
+    assert sent[-1]["body"] == (b"two" if len(steps) > 1 else b"x" * PIECE_BYTES)
+    assert sent[-1]["more_body"]
+    assert "its caller does not read" in caplog.text
+
+
+async def test_slow_reader_has_one_deadline_for_all_pieces() -> None:
+    """Each piece is taken in good time, and yet they are too many: the Lambda ends before."""
+    sent: list[Any] = []
+
+    async def slow(message: Any) -> None:
+        sent.append(message)
+        await asyncio.sleep(0.03)
+
+    job = FakeJob(b"x" * 1000 * PIECE_BYTES)
+    response = MeteredResponse(job, is_stream=False, keepalive_s=0)
+    await response({"aws.context": Remaining(0.3)}, receive, slow)
+
+    assert job.closed == 1
+    assert len(sent) < 15
+    assert all(one.get("more_body", True) for one in sent)
+
+
+async def test_silent_budget_does_not_cut_an_answer_short() -> None:
+    """The upstream's time may be over: what it has answered is sent while the Lambda lives."""
+    wire = Wire()
+    response = MeteredResponse(FakeJob(b"{}"), is_stream=False, keepalive_s=0)
+
+    await response({"aws.context": Remaining(600)}, receive, wire)
+
+    assert (wire.bodies, wire.is_ended) == ([b"{}"], True)
+
+
+@pytest.mark.parametrize("fails_at", [1, 2, 3])
+async def test_nothing_is_appended_to_half_an_answer(
+    fails_at: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The caller has gone in the middle of a body: no error object, no end, and no alarm."""
+    sent: list[Any] = []
+
+    async def fail(message: Any) -> None:
+        sent.append(message)
+        if len(sent) > fails_at:
+            raise OSError("gone")
+
+    job = FakeJob(b"x" * 5 * PIECE_BYTES)
+    await MeteredResponse(job, is_stream=False, keepalive_s=0)({}, receive, fail)
+
+    assert job.closed == 1
+    assert len(sent) == fails_at + 1
+    assert "its caller has gone" in caplog.text
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_large_bodies_go_in_pieces() -> None:

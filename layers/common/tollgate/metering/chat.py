@@ -59,18 +59,29 @@ class Metering:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     draw_mark: Callable[[], str] = lambda: secrets.token_hex(8)
 
-    def start(self, order: ChatOrder, budget_s: Callable[[], float]) -> "ChatJob":
+    def start(
+        self, order: ChatOrder, budget_s: Callable[[], float], *, is_padded: bool = False
+    ) -> "ChatJob":
         """Return the job for one order; nothing has happened yet.
 
-        `budget_s`: seconds left until the upstream must be stopped.
+        `budget_s`: seconds left until the upstream must be stopped; `is_padded`: a whole answer's
+        caller is kept alive meanwhile.
         """
-        return ChatJob(self, order, budget_s)
+        return ChatJob(self, order, budget_s, is_padded=is_padded)
 
 
 class ChatJob:
     """One request while it is served."""
 
-    def __init__(self, metering: Metering, order: ChatOrder, budget_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        metering: Metering,
+        order: ChatOrder,
+        budget_s: Callable[[], float],
+        *,
+        is_padded: bool,
+    ) -> None:
+        self._is_padded = is_padded and not order.is_stream
         self._metering = metering
         self._order = order
         self._budget_s = budget_s
@@ -90,10 +101,6 @@ class ChatJob:
         if self._output_limit is None:
             return {}
         return {"x-tollgate-output-limit": str(self._output_limit)}
-
-    def budget_s(self) -> float:
-        """Return the seconds left for this request."""
-        return self._budget_s()
 
     async def completion(self) -> bytes:
         """Serve the order as one JSON object.
@@ -171,6 +178,7 @@ class ChatJob:
             body=body,
             output_limit=self._output_limit,
             is_stream=order.is_stream,
+            is_padded=self._is_padded,
             budget_s=self._budget_s,
         )
 

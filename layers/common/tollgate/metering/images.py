@@ -47,9 +47,15 @@ class ImageJob:
     """One image request while it is served, a `Job`."""
 
     def __init__(
-        self, metering: Metering, order: ImageOrder, budget_s: Callable[[], float]
+        self,
+        metering: Metering,
+        order: ImageOrder,
+        budget_s: Callable[[], float],
+        *,
+        is_padded: bool = False,
     ) -> None:
-        """`budget_s`: seconds left until the upstream must be stopped."""
+        """See `Metering.start`."""
+        self._is_padded = is_padded and not order.is_stream
         self._metering = metering
         self._order = order
         self._budget_s = budget_s
@@ -64,10 +70,6 @@ class ImageJob:
     def headers(self) -> dict[str, str]:
         """Nothing is lowered for images: they are paid for, or refused."""
         return {}
-
-    def budget_s(self) -> float:
-        """Return the seconds left for this request."""
-        return self._budget_s()
 
     async def completion(self) -> bytes:
         """Serve the order as one JSON object.
@@ -126,6 +128,7 @@ class ImageJob:
             task=order.task,
             body=order.body.upstream,
             is_stream=order.is_stream,
+            is_padded=self._is_padded,
             budget_s=self._budget_s,
         )
 

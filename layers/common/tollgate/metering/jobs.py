@@ -41,9 +41,6 @@ class Job(Protocol):
     def headers(self) -> dict[str, str]:
         """What the answer's header says of the metering, known once the upstream has answered."""
 
-    def budget_s(self) -> float:
-        """Return the seconds left for this request."""
-
     async def completion(self) -> bytes:
         """Serve the order as one JSON object."""
 

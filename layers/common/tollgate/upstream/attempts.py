@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -14,6 +14,7 @@ from tollgate.core.json_text import parse_object
 from tollgate.errors import (
     UpstreamBrokenError,
     UpstreamError,
+    UpstreamRefusedError,
     UpstreamTimeoutError,
 )
 from tollgate.upstream.channels import read_retry_after_s
@@ -31,7 +32,8 @@ ERROR_BYTES_MAX = 256 * 1024
 class Attempt:
     """One channel's try at one request.
 
-    `budget_s`: seconds that are left for it in all. `secrets` must not be repeated to the caller.
+    `budget_s`: seconds that are left for it in all. `secrets` must not be repeated to the caller;
+    `renamed`: the model's name at this channel, and the one that the caller is told.
     """
 
     http: httpx.AsyncClient
@@ -41,6 +43,7 @@ class Attempt:
     timeouts: Timeouts
     budget_s: float
     secrets: tuple[str, ...] = field(repr=False)
+    renamed: tuple[str, str]
 
     async def open_stream(self) -> EventStream:
         """Return the stream once its first event is here.
@@ -61,7 +64,7 @@ class Attempt:
     async def open_either(self) -> EventStream | dict[str, object]:
         """Return the stream once its first event is here, or a whole answer sent in its place."""
         async with self._answer() as (answer, stack, timer):
-            if answer.is_json:
+            if await answer.is_json():
                 return await self._read_whole(answer, timer)
             return await self._begin_stream(answer, stack)
 
@@ -72,7 +75,7 @@ class Attempt:
             silence_s=self.timeouts.between_bytes_s,
             event_bytes_max=self.shape.event_bytes_max,
         )
-        await stream.begin(self.secrets)
+        await stream.begin(self._judge_event)
         stack.pop_all()
         return stream
 
@@ -88,7 +91,7 @@ class Attempt:
             raw = parse_object(body)
         except ValueError as error:
             raise ChannelFailedError("unavailable", is_resting=False) from error
-        failure = judge_event("message", raw, secrets=self.secrets)
+        failure = self._judge_event("message", raw)
         if failure is not None:
             raise failure
         if not isinstance(raw.get(self.shape.list_field), list):
@@ -134,7 +137,13 @@ class Attempt:
             parse_error_body(body),
             retry_after_s=read_retry_after_s(response.headers, time.time()),
             secrets=self.secrets,
+            renamed=self.renamed,
         )
+
+    def _judge_event(
+        self, event: str, raw: Mapping[str, object]
+    ) -> ChannelFailedError | UpstreamRefusedError | None:
+        return judge_event(event, raw, secrets=self.secrets, renamed=self.renamed)
 
     async def _send(self, timer: asyncio.Timeout, deadline_s: float) -> httpx.Response:
         watch = _Watch(timer, first_byte_s=self.timeouts.first_byte_s, deadline_s=deadline_s)

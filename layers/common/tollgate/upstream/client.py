@@ -15,12 +15,13 @@ from dataclasses import dataclass
 
 import httpx
 
-from tollgate.core.catalog import Catalog, Channel, Route
+from tollgate.core.catalog import Catalog, Channel, Route, Timeouts
 from tollgate.errors import ConfigurationError, UpstreamRefusedError, UpstreamTimeoutError
 from tollgate.upstream.attempts import Attempt
 from tollgate.upstream.channels import CooldownRules, Cooldowns, order_routes
 from tollgate.upstream.failures import ChannelFailedError, conclude
 from tollgate.upstream.keys import KeySource
+from tollgate.upstream.patience import has_a_chance, stretch
 from tollgate.upstream.streams import EventStream
 from tollgate.upstream.vendor_requests import Call, ChatCall, make_request
 
@@ -122,10 +123,12 @@ class Upstream:
         for route in order_routes(
             call.model.routes, is_cooling=self._cooldowns.is_cooling, random=self._draw
         ):
-            if call.budget_s() <= 0:
+            channel = channels.get(route.channel)
+            timeouts = channel.timeouts if channel else Timeouts()
+            if not has_a_chance(timeouts, call, failures[-1] if failures else None):
                 raise UpstreamTimeoutError
             try:
-                return await self._try_route(call, route, channels.get(route.channel), attempt)
+                return await self._try_route(call, route, channel, attempt)
             except ChannelFailedError as failure:
                 failures.append(failure)
         if call.budget_s() <= 0:
@@ -181,9 +184,10 @@ class Upstream:
             channel=channel.name,
             request=make_request(call, channel=channel, route=route, key=key),
             shape=call.shape,
-            timeouts=channel.timeouts,
+            timeouts=stretch(channel.timeouts, call),
             budget_s=call.budget_s(),
             secrets=(key,) if key else (),
+            renamed=(route.upstream_model, call.model.name),
         )
 
     async def _find_key(self, call: Call, channel: Channel) -> str | None:

@@ -21,6 +21,7 @@ _SHAPE = AnswerShape(
     list_field="data",
     whole_bytes_max=128 * 1024 * 1024,
     event_bytes_max=64 * 1024 * 1024,
+    has_long_gaps=True,
 )
 
 
@@ -32,6 +33,7 @@ class ImageCall:
     task: ImageTask
     body: Mapping[str, object] | Form
     is_stream: bool
+    is_padded: bool = False
     budget_s: Callable[[], float]
 
     @property

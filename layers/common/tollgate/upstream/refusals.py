@@ -69,6 +69,11 @@ _OPERATOR_SENTENCES = re.compile(
     re.IGNORECASE,
 )
 
+_UNKNOWN_MODEL_SENTENCES = re.compile(
+    r"does not exist|do(es)? not have access|not found|unknown model|no such model",
+    re.IGNORECASE,
+)
+
 
 def judge_error(
     status: int,
@@ -76,10 +81,12 @@ def judge_error(
     *,
     retry_after_s: float | None = None,
     secrets: Iterable[str] = (),
+    renamed: tuple[str, str] = ("", ""),
 ) -> ChannelFailedError | UpstreamRefusedError:
     """Return the error that an answer with `status` (not 2xx) and `body` stands for.
 
-    `secrets`: what the vendor may echo and the caller must not see.
+    `secrets`: what the vendor may echo and the caller must not see; `renamed`: the model's name at
+    the vendor, and the caller's.
     """
     if _is_operators(status, body):
         return ChannelFailedError("credentials", status=status)
@@ -92,17 +99,22 @@ def judge_error(
     if _OPERATOR_SENTENCES.search(body.message or ""):
         # The sentence may quote the caller: that must not send the channel to rest.
         return ChannelFailedError("credentials", status=status, is_resting=False)
-    return _refuse(status, body, secrets)
+    return _refuse(status, body, secrets, renamed)
 
 
 def judge_event(
-    event: str, raw: Mapping[str, object], *, secrets: Iterable[str] = ()
+    event: str,
+    raw: Mapping[str, object],
+    *,
+    secrets: Iterable[str] = (),
+    renamed: tuple[str, str] = ("", ""),
 ) -> ChannelFailedError | UpstreamRefusedError | None:
     """Return what a stream's first event, or a body under status 200, stands for if an error."""
     if not _is_error(event, raw):
         return None
     body = read_error(raw)
-    return judge_error(body.status or _status_by_words(body), body, secrets=secrets)
+    status = body.status or _status_by_words(body)
+    return judge_error(status, body, secrets=secrets, renamed=renamed)
 
 
 def error_in_event(event: str, raw: Mapping[str, object]) -> UpstreamBrokenError | None:
@@ -128,12 +140,13 @@ def _is_operators(status: int, body: ErrorBody) -> bool:
 def _is_unknown_model(status: int, body: ErrorBody) -> bool:
     """A 404 about another parameter is the caller's: a file that does not exist, say.
 
-    An invalid `model` is the route's, as OpenAI's images call an unknown one: we wrote it.
+    OpenAI's images call an unknown model an invalid value, as they do one that cannot do what is
+    asked: only the sentence tells them apart.
     """
-    if body.words & _UNKNOWN_MODEL_WORDS or (
-        body.param == "model" and body.code == "invalid_value"
-    ):
+    if body.words & _UNKNOWN_MODEL_WORDS:
         return True
+    if body.param == "model" and body.code == "invalid_value":
+        return bool(_UNKNOWN_MODEL_SENTENCES.search(body.message or ""))
     return status == 404 and body.param in {None, "model"}  # noqa: PLR2004 - HTTP's own number
 
 
@@ -144,8 +157,10 @@ def _status_by_words(body: ErrorBody) -> int:
     return 400 if body.words & (_REQUEST_WORDS | _UNKNOWN_MODEL_WORDS) else 502
 
 
-def _refuse(status: int, body: ErrorBody, secrets: Iterable[str]) -> UpstreamRefusedError:
-    message = clean(body.message or "", secrets=secrets)
+def _refuse(
+    status: int, body: ErrorBody, secrets: Iterable[str], renamed: tuple[str, str]
+) -> UpstreamRefusedError:
+    message = clean(_rename(body.message or "", *renamed), secrets=secrets)
     return UpstreamRefusedError(
         message or f"The upstream provider refused the request (status {status}).",
         status=status,
@@ -153,6 +168,13 @@ def _refuse(status: int, body: ErrorBody, secrets: Iterable[str]) -> UpstreamRef
         param=_clean_word(body.param),
         code=_clean_word(body.code),
     )
+
+
+def _rename(text: str, theirs: str, ours: str) -> str:
+    """Return `text` with the caller's name of the model: how the operator calls it is not told."""
+    if not theirs or theirs == ours:
+        return text
+    return re.sub(rf"(?<![\w.-]){re.escape(theirs)}(?![\w-])", lambda _: ours, text)
 
 
 def _clean_word(word: str | None) -> str | None:

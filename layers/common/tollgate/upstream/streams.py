@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -17,8 +17,9 @@ from tollgate.errors import (
     UpstreamTimeoutError,
 )
 from tollgate.upstream.failures import ChannelFailedError
-from tollgate.upstream.refusals import judge_event
 from tollgate.upstream.sse import EVENT_BYTES_MAX, ServerEvent, SseParser
+
+type Judge = Callable[[str, Mapping[str, object]], ChannelFailedError | UpstreamRefusedError | None]
 
 
 class AnswerBytes:
@@ -29,13 +30,21 @@ class AnswerBytes:
         self._response = response
         self._pieces = response.aiter_bytes()
         self._deadline_s = deadline_s
+        self._ahead = b""
 
-    @property
-    def is_json(self) -> bool:
-        """Whether the answer calls itself JSON: a whole one, not events."""
+    async def is_json(self) -> bool:
+        """Whether the answer is JSON, a whole one and not events, by its name or its first byte.
+
+        Some send JSON as text/plain; no line of an event stream begins with a brace. The wait has
+        no limit of its own. Raises as `read`.
+        """
         content_type: str = self._response.headers.get("content-type", "")
-        kind, _, _ = content_type.partition(";")
-        return kind.strip().lower() == "application/json"
+        kind = content_type.partition(";")[0].strip().lower()
+        if kind in ("application/json", "text/event-stream"):
+            return kind == "application/json"
+        while not self._ahead.strip() and (piece := await self._read(math.inf)):
+            self._ahead += piece
+        return self._ahead.lstrip().startswith(b"{")
 
     async def read(self, silence_s: float = math.inf) -> bytes:
         """Return the next bytes as they come, or none at the end.
@@ -43,6 +52,10 @@ class AnswerBytes:
         Raises: UpstreamTimeoutError: nothing for `silence_s` seconds, or the deadline has come.
             UpstreamBrokenError: the connection broke, or the bytes are no HTTP.
         """
+        ahead, self._ahead = self._ahead, b""
+        return ahead or await self._read(silence_s)
+
+    async def _read(self, silence_s: float) -> bytes:
         now_s = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout_at(min(now_s + silence_s, self._deadline_s)):
@@ -91,10 +104,11 @@ class EventStream:
         self._ready: deque[ServerEvent] = deque()
         self._is_over = False
 
-    async def begin(self, secrets: Iterable[str]) -> None:
+    async def begin(self, judge: Judge) -> None:
         """Wait for the first event, which stays the first of the iteration.
 
         Comments are no answer: a vendor's queue sends them too. The wait has no limit of its own.
+        `judge` tells whether an event is an error, and whose.
 
         Raises: ChannelFailedError: no events at all (HTML, JSON, nothing), no JSON in the first, or
             an error in it. UpstreamRefusedError: an error in it that is the caller's.
@@ -103,7 +117,7 @@ class EventStream:
             await self._read(math.inf)
         if not self._ready:
             raise ChannelFailedError("unavailable", is_resting=False)
-        failure = _judge_first(self._ready[0], secrets)
+        failure = _judge_first(self._ready[0], judge)
         if failure is not None:
             raise failure
 
@@ -145,10 +159,10 @@ class EventStream:
 
 
 def _judge_first(
-    event: ServerEvent, secrets: Iterable[str]
+    event: ServerEvent, judge: Judge
 ) -> ChannelFailedError | UpstreamRefusedError | None:
     try:
         raw = parse_object(event.data)
     except ValueError:
         return ChannelFailedError("unavailable", is_resting=False)
-    return judge_event(event.event, raw, secrets=secrets)
+    return judge(event.event, raw)

@@ -28,11 +28,15 @@ _OUTPUT_LIMIT_FIELDS = ("max_completion_tokens", "max_tokens")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerShape:
-    """How a good answer looks: the list that a whole one must have, and the largest ones taken."""
+    """How a good answer looks: the list that a whole one must have, and the largest ones taken.
+
+    `has_long_gaps`: a later part may take as long as the first one, without a byte between them.
+    """
 
     list_field: str
     whole_bytes_max: int
     event_bytes_max: int
+    has_long_gaps: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,10 @@ class Call(Protocol):
     @property
     def is_stream(self) -> bool:
         """Whether events are asked for."""
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether the caller is kept alive while it waits for a whole answer."""
 
     @property
     def budget_s(self) -> Callable[[], float]:
@@ -80,13 +88,14 @@ class ChatCall:
     """One chat request, a `Call`.
 
     `body`: the caller's, without affixes; `model` and the output limit are set for each channel.
-    `output_limit`: tokens; None leaves the caller's own field as it is. `budget_s`: see `Call`.
+    `output_limit`: tokens; None leaves the caller's own field as it is. The others: see `Call`.
     """
 
     model: Model
     body: Mapping[str, object]
     output_limit: int | None
     is_stream: bool
+    is_padded: bool = False
     budget_s: Callable[[], float]
 
     @property

@@ -11,6 +11,7 @@ from tollgate.errors import InvalidRequestError, RequestTooLargeError
 
 KEEPALIVE_HEADER = "x-tollgate-keepalive"
 MARGIN_S = 5.0  # kept back from the Lambda's time for the last frames and the ledger
+SETTLE_S = 3.0  # of that, what is the ledger's alone
 SILENCE_S_MAX = 290.0
 _NO_DEADLINE_S = 900.0
 
@@ -75,8 +76,19 @@ def find_budget_s(scope: Mapping[str, object], *, is_silent: bool) -> Callable[[
     `is_silent`: nothing is sent until the answer is there. API Gateway cuts such a line after 300
     seconds, and an answer that nobody gets must not be paid for.
     """
-    context = scope.get("aws.context")
-    remaining_ms = getattr(context, "get_remaining_time_in_millis", None)
-    left_s = (remaining_ms() / 1000 if callable(remaining_ms) else _NO_DEADLINE_S) - MARGIN_S
+    left_s = _find_left_s(scope) - MARGIN_S
     ends_at = time.monotonic() + (min(left_s, SILENCE_S_MAX) if is_silent else left_s)
     return lambda: ends_at - time.monotonic()
+
+
+def find_send_s(scope: Mapping[str, object]) -> float:
+    """Return the seconds from now in which all of the answer must be sent.
+
+    Longer than the upstream's budget, whose end has to be told; and what is left then settles.
+    """
+    return _find_left_s(scope) - SETTLE_S
+
+
+def _find_left_s(scope: Mapping[str, object]) -> float:
+    remaining_ms = getattr(scope.get("aws.context"), "get_remaining_time_in_millis", None)
+    return remaining_ms() / 1000 if callable(remaining_ms) else _NO_DEADLINE_S

@@ -5,19 +5,25 @@ for that: the first of it commits status 200, so that an error comes as a body u
 
 Settling is done here and nowhere else, in the response's own `__call__`: a background task never
 runs when a send fails, and a generator's `finally` is cancelled at its first await.
+
+An answer that cannot be sent to its end, because its caller has gone or does not read, is left
+without one: the runtime tells by its trailers. An error behind half a body would be part of it.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 import anyio
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from tollgate.metering.jobs import Job
 from tollgate.web.errors import JSON_HEADERS, answer_error, log_if_ours
+from tollgate.web.requests import find_send_s
 
+_log = logging.getLogger("tollgate.web")
 STREAM_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-cache, no-transform",
@@ -26,7 +32,6 @@ STREAM_HEADERS = {
 KEEPALIVE_FRAME = b": keep-alive\n\n"
 KEEPALIVE_SPACE = b" "
 PIECE_BYTES = 256 * 1024  # what the transport has to copy of a large answer at a time
-_SEND_S_MIN = 1.0
 
 
 class MeteredResponse(Response):
@@ -46,12 +51,14 @@ class MeteredResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Answer, then settle: also when the caller has gone or the server is cancelled."""
-        wire = _Wire(send, self._job.budget_s)
+        wire = _Wire(send, find_send_s(scope))
         try:
             if self._is_stream:
                 await self._stream(wire)
             else:
                 await self._answer(wire)
+        except _SendError as error:
+            _log_unsent(error)
         except Exception as error:  # noqa: BLE001 - the last row of the error table
             await _send_error(wire, error, is_stream=self._is_stream)
         finally:
@@ -83,26 +90,40 @@ async def _send_error(wire: "_Wire", error: Exception, *, is_stream: bool) -> No
     """Send the error as an answer of its own, or as the end of one that has begun."""
     log_if_ours(error)
     answer = answer_error(error)
-    with suppress(OSError, TimeoutError):  # the caller has gone, or does not read
+    try:
         if wire.is_started:
             await wire.end(answer.frame if is_stream else answer.body)
         else:
             await wire.start(answer.status, JSON_HEADERS | answer.headers)
             await wire.end(answer.body)
+    except _SendError as failure:
+        _log_unsent(failure)
+
+
+class _SendError(Exception):
+    """The answer cannot be sent any further; the cause is the transport's or a TimeoutError."""
+
+
+def _log_unsent(error: _SendError) -> None:
+    is_slow = isinstance(error.__cause__, TimeoutError)
+    reason = "its caller does not read" if is_slow else "its caller has gone"
+    _log.warning("an answer was not sent to its end: %s", reason)
 
 
 class _Wire:
     """One HTTP answer on its way out. The lock keeps a comment from overtaking the status line.
 
     A caller that does not read must not hold the request beyond the Lambda's time: its money is
-    settled after the answer. So every send has what is left of that, and raises TimeoutError.
+    settled after the answer. So all sends together have what is left of that, and not each.
     """
 
-    def __init__(self, send: Send, budget_s: Callable[[], float]) -> None:
+    def __init__(self, send: Send, send_s: float) -> None:
+        """`send_s`: seconds from now in which everything must be sent."""
+        now_s = asyncio.get_running_loop().time()
         self._send = send
-        self._budget_s = budget_s
+        self._ends_at_s = now_s + send_s
         self._lock = asyncio.Lock()
-        self._last_write_s = asyncio.get_running_loop().time()
+        self._last_write_s = now_s
         self.is_started = False
 
     @property
@@ -113,7 +134,7 @@ class _Wire:
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         self.is_started = True
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+        await self._pass_on({"type": "http.response.start", "status": status, "headers": raw})
 
     async def write(self, body: bytes, headers: Callable[[], Mapping[str, str]]) -> None:
         """Send a piece, behind status 200 and `headers` if it is the first."""
@@ -130,11 +151,16 @@ class _Wire:
         """Send a body, in pieces if it is large: nothing else comes between them."""
         for start in range(0, max(1, len(body)), PIECE_BYTES):
             end = start + PIECE_BYTES
-            await self._send_piece(body[start:end], more_body=more_body or end < len(body))
+            is_more = more_body or end < len(body)
+            piece = body[start:end]
+            await self._pass_on({"type": "http.response.body", "body": piece, "more_body": is_more})
 
-    async def _send_piece(self, piece: bytes, *, more_body: bool) -> None:
-        async with asyncio.timeout(max(_SEND_S_MIN, self._budget_s())):
-            await self._send({"type": "http.response.body", "body": piece, "more_body": more_body})
+    async def _pass_on(self, message: Message) -> None:
+        try:
+            async with asyncio.timeout_at(self._ends_at_s):
+                await self._send(message)
+        except (OSError, TimeoutError) as error:
+            raise _SendError from error
 
 
 class _KeepAlive:
@@ -166,4 +192,7 @@ class _KeepAlive:
         while True:
             await asyncio.sleep(max(0.01, self._keepalive_s - self._wire.silent_s))
             if self._wire.silent_s >= self._keepalive_s:
-                await self._wire.write(self._filler, self._headers)
+                try:
+                    await self._wire.write(self._filler, self._headers)
+                except _SendError:
+                    return  # the answer will meet it too

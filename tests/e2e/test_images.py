@@ -267,6 +267,52 @@ def test_fewer_images_are_charged_as_they_came(
     assert money.lost == only_record(money).quota == 2 * (9 * INPUT_PRICE + 100 * OUTPUT_PRICE)
 
 
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_more_images_are_charged_as_they_came(
+    gateway: Gateway, client: OpenAI, *, is_stream: bool
+) -> None:
+    """Three came where two were asked for; of a stream, no more is read than was ordered."""
+    with gateway.watch() as money:
+        answer: Any = client.images.generate(
+            model="demo-image-more", prompt=PROMPT, n=2, stream=is_stream, **LOW
+        )
+        found = list(answer) if is_stream else answer.data
+
+    assert len(found) == (2 if is_stream else 3)
+    expected = len(found) * (9 * INPUT_PRICE + 100 * OUTPUT_PRICE)
+    assert expected == money.lost == only_record(money).quota
+    assert only_record(money).tokens["images"] == len(found)
+
+
+@pytest.mark.parametrize("is_edit", [False, True])
+def test_looks_reach_the_upstream(client: OpenAI, *, is_edit: bool) -> None:
+    """Background and format as they were asked for, in JSON and in a form."""
+    looks: Any = {"background": "transparent", "output_format": "webp", **LOW}
+    if is_edit:
+        file = ("weiß.png", make_png(8, 8, (0, 0, 0)))
+        answer = client.images.edit(model="demo-image", prompt=PROMPT, image=file, **looks)
+    else:
+        answer = client.images.generate(model="demo-image", prompt=PROMPT, **looks)
+
+    assert (answer.background, answer.output_format) == ("transparent", "webp")
+
+
+def test_field_that_the_catalog_refuses(gateway: Gateway) -> None:
+    """In JSON and in a form, named as it was sent."""
+    fields = {"model": "grok-imagine-image", "prompt": PROMPT, "resolution": "2k"}
+    form = "".join(
+        f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    )
+
+    with gateway.watch() as money:
+        for body, kind in ((json.dumps(fields), "application/json"), (f"{form}--b--\r\n", FORM)):
+            status, answer, _ = post(gateway, "generations", body.encode(), content_type=kind)
+            assert (status, answer["error"]["param"]) == (400, "resolution")
+
+    assert money.lost == 0
+
+
 def refusal(call: Callable[[], object]) -> tuple[int | None, str | None]:
     with pytest.raises(APIError) as caught:
         call()
@@ -406,6 +452,9 @@ FORM = "multipart/form-data; boundary=b"
         (b"hello", FORM),
         (b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\ndemo-image', FORM),
         (b"--b\r\n\r\nno name\r\n--b--\r\n", FORM),
+        (b"--b\r\nContent-Disposition: form-data; name=a\r\n\r\n\n--b\n\r\n--b--\r\n", FORM),
+        (b"--b\r\nContent-Disposition: form-data; name*=utf-8''n\r\n\r\n9\r\n--b--\r\n", FORM),
+        (b'{"model": "demo-image", "prompt": "x", "N": 9}', "application/json"),
         (b"{", "application/json"),
         (b'{"model": "demo-image"}', "application/json"),
         (b'{"model": "demo-image", "prompt": "x", "n": 11}', "application/json"),
@@ -424,7 +473,10 @@ def test_bad_bodies_are_400(gateway: Gateway, body: bytes, content_type: str) ->
 
 
 def test_slow_answer_is_kept_alive_on_request(keepalive_gateway: Gateway) -> None:
-    """Spaces come before the JSON, which any client reads; a failure comes under status 200."""
+    """Spaces come before the JSON, which any client reads; a failure comes under status 200.
+
+    The answer comes later than one without spaces would have been waited for.
+    """
     body = {"model": "demo-image-slow", "prompt": PROMPT, **LOW}
     padded = {"x_tollgate_keepalive": "whitespace"}
 
@@ -441,7 +493,7 @@ def test_slow_answer_is_kept_alive_on_request(keepalive_gateway: Gateway) -> Non
 
 def test_without_the_header_nothing_is_padded(keepalive_gateway: Gateway) -> None:
     """A caller that did not ask gets a status that can be trusted."""
-    body = {"model": "demo-image-hang", "prompt": PROMPT, **LOW}
+    body = {"model": "demo-image-slow", "prompt": PROMPT, **LOW}
 
     assert post(keepalive_gateway, "generations", body)[0] == 504
     assert post(keepalive_gateway, "generations", body, x_tollgate_keepalive="yes")[0] == 400

@@ -364,6 +364,15 @@ def test_unfit_amounts(kind: str, amount: str) -> None:
             "models.m.channels[0].cost",
             "is not a known key",
         ),
+        *(
+            (in_model(f"refused_fields = {value}"), "models.m.refused_fields", problem)
+            for value, problem in (
+                ('"x"', "must be"),
+                ("[5]", "lower-case names"),
+                ('[""]', "lower-case names"),
+                ('["Resolution"]', "lower-case names"),
+            )
+        ),
         (
             f'{CHANNEL}[models."gpt-4.1"]\n{LIMITS}{SOLD}price = 1',
             'models."gpt-4.1".price',
@@ -478,3 +487,20 @@ def test_packaged_price_in_points() -> None:
         125_000_000,
         1_000_000_000,
     )
+
+
+def test_packaged_models_refuse_what_is_billed_apart() -> None:
+    """A search at OpenAI's or xAI's own, a larger image at xAI's."""
+    models = parse_catalog(PACKAGED.read_text()).models
+
+    def refused(channel: str, kind: str) -> set[frozenset[str]]:
+        return {
+            model.refused_fields
+            for model in models.values()
+            if model.kind == kind and model.routes[0].channel == channel
+        }
+
+    assert refused("openai", "chat") == {frozenset({"web_search_options"})}
+    assert refused("openai", "image") == refused("anthropic", "chat") == {frozenset()}
+    assert refused("xai", "chat") == {frozenset({"search_parameters", "web_search_options"})}
+    assert refused("xai", "image") == {frozenset({"resolution"})}

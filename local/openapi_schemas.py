@@ -311,8 +311,6 @@ _SCHEMAS: Schema = {
         {
             "object": _const("list"),
             "data": _list(_ref("BillingRequest")),
-            "first_id": _nullable("string"),
-            "last_id": _nullable("string"),
             "has_more": _FLAG,
             "next": _nullable("string"),
         }

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tollgate.core.json_text import dump, parse_object, with_quota
+from tollgate.core.json_text import dump, parse_object, with_quota, write_decimals
 from tollgate.core.units import Micropoints
 
 
@@ -39,6 +39,22 @@ def test_half_an_emoji_survives() -> None:
 
     assert dump(cut).decode() == '{"content":"\\ud83d"}'
     assert dump({"content": "字"}) == '{"content":"字"}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"a":1e-06}', '{"a":0.000001}'),
+        ('{"a": 1.5e-08, "b": {"c": -2e-07}}', '{"a": 0.000000015, "b": {"c": -0.0000002}}'),
+        ('{"a":1e+16}', '{"a":10000000000000000}'),
+        ('{"a":0.25,"b":3,"c":0.0}', '{"a":0.25,"b":3,"c":0.0}'),
+        ('{"1e-06":"1e-06"}', '{"1e-06":"1e-06"}'),
+        (r'{"a":"x\":1e-06","b":"\\\":1e-06,"}', r'{"a":"x\":1e-06","b":"\\\":1e-06,"}'),
+    ],
+)
+def test_numbers_are_written_without_exponents(text: str, expected: str) -> None:
+    """Members' numbers become decimals; what a text has in it stays."""
+    assert write_decimals(text) == expected
 
 
 def test_quota_is_the_last_member() -> None:

@@ -2,9 +2,14 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
+from decimal import Decimal
 
 from tollgate.core.units import Micropoints, format_points
+
+# A number with an exponent as a member's value. A quote inside of text has a backslash before it.
+_EXPONENT = re.compile(r'(?<!\\)(": ?)(-?[0-9.]+e[-+][0-9]+)')
 
 
 def _refuse_constant(name: str) -> object:
@@ -38,6 +43,15 @@ def dump(value: Mapping[str, object]) -> bytes:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:
         return json.dumps(value, separators=(",", ":")).encode()
+
+
+def write_decimals(text: str) -> str:
+    """Return JSON in which members' numbers have no exponent: `0.000001` where Python has `1e-06`.
+
+    The same number, as people and simple readers expect amounts; texts stay as they are. By hand
+    because the json module writes each float in its own way, and has no hook for it.
+    """
+    return _EXPONENT.sub(lambda found: f"{found[1]}{Decimal(found[2]):f}", text)
 
 
 def with_quota(body: bytes, quota: Micropoints) -> bytes:

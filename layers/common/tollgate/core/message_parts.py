@@ -7,6 +7,8 @@ docs/wire-format.md; no library repairs them without also validating, which woul
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
+from tollgate.core.answer_ids import COMPLETION_PREFIX
+
 _PCM16_BYTES_PER_TOKEN = 2400  # 24 kHz, 16 bit, 20 audio tokens a second
 _REASONING_FIELDS = ("reasoning_content", "reasoning")
 
@@ -67,7 +69,7 @@ def _repair_function(function: Mapping[str, object]) -> dict[str, object]:
 
 def fallback_call_id(completion_id: str, choice: int, index: int) -> str:
     """Return an id for a tool call that came without: unique in the answer, under 40 characters."""
-    return f"call_{completion_id.removeprefix('chatcmpl-')[:13]}_{choice}_{index}"
+    return f"call_{completion_id.removeprefix(COMPLETION_PREFIX)[:13]}_{choice}_{index}"
 
 
 def output_texts(message: Mapping[str, object]) -> list[str]:

@@ -29,6 +29,9 @@ def format_points(amount: Micropoints) -> str:
 
 
 def points_number(amount: Micropoints) -> int | float:
-    """Return points as the JSON number that `format_points` writes, exact to 15 digits."""
+    """Return points as a number, exact to 15 digits; whole where the points are.
+
+    `json_text.write_decimals` writes it as `format_points` does.
+    """
     whole, fraction = divmod(amount, MICROPOINTS_PER_POINT)
     return amount / MICROPOINTS_PER_POINT if fraction else whole

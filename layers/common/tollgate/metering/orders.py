@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tollgate.core.affixes import ModelName
+from tollgate.core.answer_ids import completion_id
 from tollgate.core.catalog import Catalog, Model
 from tollgate.core.prices import Price
 from tollgate.core.quotes import Quote
@@ -69,8 +70,8 @@ class ChatOrder:
 
     @property
     def completion_id(self) -> str:
-        """The answer's id; behind the prefix stands the usage record's id."""
-        return f"chatcmpl-{self.request_id}"
+        """The answer's id."""
+        return completion_id(self.request_id)
 
     @property
     def output_tokens_wanted(self) -> int:

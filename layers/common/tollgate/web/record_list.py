@@ -3,6 +3,7 @@
 What concerns the operator alone, the channel above all, is not in it.
 """
 
+from tollgate.core.answer_ids import completion_id
 from tollgate.core.units import points_number
 from tollgate.core.usage import counts_json
 from tollgate.ledger.model import UsageRecord
@@ -13,13 +14,10 @@ LIMIT_DEFAULT = 20
 
 
 def describe_page(page: RecordPage) -> dict[str, object]:
-    """Return OpenAI's list object; `next` is what `after` takes, null on the last page."""
-    data = [describe_record(record) for record in page.records]
+    """Return a list object; `next` is what `after` takes, null on the last page."""
     return {
         "object": "list",
-        "data": data,
-        "first_id": data[0]["id"] if data else None,
-        "last_id": data[-1]["id"] if data else None,
+        "data": [describe_record(record) for record in page.records],
         "has_more": page.next_cursor is not None,
         "next": page.next_cursor,
     }
@@ -45,4 +43,4 @@ def describe_record(record: UsageRecord) -> dict[str, object]:
 def answer_id(record: UsageRecord) -> str:
     """Return the id that the answer had: a completion's own, else the request's."""
     is_completion = record.endpoint == "chat.completions"
-    return f"chatcmpl-{record.request_id}" if is_completion else record.request_id
+    return completion_id(record.request_id) if is_completion else record.request_id

@@ -5,6 +5,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tollgate.core.billing import (
@@ -72,16 +73,21 @@ def test_cost_is_exact_where_a_point_is_a_decimal_of_a_dollar(
     assert [number(line) * per_cent for line in lines] == quotas
 
 
-@given(EXCHANGES, st.lists(AMOUNTS, min_size=1, max_size=12), st.data())
-def test_grants_add_up(exchange: Exchange, amounts: list[int], data: st.DataObject) -> None:
-    """Granted and used are the sums of the grants'; available is the rest."""
+@given(EXCHANGES, st.lists(AMOUNTS, min_size=1, max_size=12), st.sampled_from([3, 1000]), st.data())
+def test_grants_add_up(
+    exchange: Exchange, amounts: list[int], shown_max: int, data: st.DataObject
+) -> None:
+    """Granted and used are the sums of the grants', folded or not; available is the rest."""
     granted = sum(amounts)
     balance = data.draw(st.integers(0, granted))
     funds = Funds(granted=Micropoints(granted), balance=Micropoints(balance))
 
-    found: Any = describe_grants(funds, grants(amounts), exchange)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tollgate.core.billing.GRANTS_SHOWN_MAX", shown_max)
+        found: Any = describe_grants(funds, grants(amounts), exchange)
 
     entries = found["grants"]["data"]
+    assert len(entries) == min(len(amounts), shown_max + 1)
     assert number(found["total_granted"]) == sum(number(one["grant_amount"]) for one in entries)
     assert number(found["total_used"]) == sum(number(one["used_amount"]) for one in entries)
     assert number(found["total_granted"]) == number(found["total_used"]) + number(

@@ -5,7 +5,8 @@ TollgateError
 │   ├── ContextLengthExceededError
 │   ├── WebSearchUnavailableError
 │   ├── WebSearchQueryMissingError
-│   └── RequestTooLargeError
+│   ├── RequestTooLargeError
+│   └── AnswerTooLargeError        what was asked for does not fit into one answer
 ├── ModelNotFoundError             unknown, or without a price
 ├── WrongModelKindError            not for this endpoint
 ├── ModelNotAllowedError           not for this key
@@ -88,6 +89,17 @@ class RequestTooLargeError(InvalidRequestError):
         """`bytes_max`: the limit that was passed."""
         super().__init__(
             f"The request body is larger than {bytes_max} bytes.", code="request_too_large"
+        )
+
+
+class AnswerTooLargeError(InvalidRequestError):
+    """The figures asked for are more than Lambda hands on in one answer."""
+
+    def __init__(self) -> None:
+        """Say how to go on: only days of usage come to that much."""
+        super().__init__(
+            "The answer would be larger than 6 MB. Ask for a shorter range of days.",
+            param="start_date",
         )
 
 

@@ -1,7 +1,7 @@
 """The customer's reads on DynamoDB Local: long histories, edges of months, pages of records."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -14,7 +14,12 @@ from botocore.session import get_session
 from tollgate.core.billing import DayCost
 from tollgate.core.days import Days
 from tollgate.core.units import Micropoints
-from tollgate.errors import AccountInactiveError, InvalidRequestError, LedgerUnavailableError
+from tollgate.errors import (
+    AccountInactiveError,
+    AnswerTooLargeError,
+    InvalidRequestError,
+    LedgerUnavailableError,
+)
 from tollgate.ledger import items
 from tollgate.ledger.accounts import DynamoAccounts
 from tollgate.ledger.connection import connect
@@ -31,7 +36,8 @@ HOLD = Hold(account_id="a", key_id="key_1", request_id="r", since=NOW, amount=Mi
 
 
 @pytest.fixture
-def statements(dynamodb_client: Any, table: str) -> DynamoStatements:
+def statements(accounts: DynamoAccounts, dynamodb_client: Any, table: str) -> DynamoStatements:
+    """The reads, and an account to read."""
     return DynamoStatements(dynamodb_client, table)
 
 
@@ -170,14 +176,24 @@ def test_funds_are_as_the_ledger_left_them(
     assert (funds.granted, funds.balance, funds.used) == (1000, 680, 320)
 
 
-def test_account_that_is_gone(statements: DynamoStatements) -> None:
-    """A key without an account opens nothing, and has used nothing."""
+def each_read(statements: DynamoStatements, account_id: str) -> list[Callable[[], object]]:
+    return [
+        lambda: statements.find_funds(account_id),
+        lambda: statements.list_grants(account_id),
+        lambda: statements.list_costs(account_id, ALL, today=TODAY),
+        lambda: statements.list_records(account_id, ALL, limit=5),
+    ]
+
+
+@pytest.mark.parametrize("read", range(4))
+def test_account_that_is_gone(
+    statements: DynamoStatements, dynamodb_client: Any, table: str, read: int
+) -> None:
+    """Every read says so, also where days and records are left."""
+    journal(dynamodb_client, table, at("2026-11-24T10:00:00Z", "r-1", account_id="gone"))
+
     with pytest.raises(AccountInactiveError):
-        statements.find_funds("gone")
-    with pytest.raises(AccountInactiveError):
-        statements.list_grants("gone")
-    assert statements.list_costs("gone", ALL, today=TODAY) == []
-    assert statements.list_records("gone", ALL, limit=5).records == ()
+        each_read(statements, "gone")[read]()
 
 
 def test_grants_and_funds_are_of_one_instant(
@@ -275,15 +291,67 @@ def test_a_page_reads_little(
 ) -> None:
     """One page of a long list is one query of as many records, and no table is ever scanned."""
     journal(dynamodb_client, table, *(at("2026-11-24T00:00:00Z", f"r-{n:02}") for n in range(30)))
-    calls: list[Any] = []
-    dynamodb_client.meta.events.register(
-        "provide-client-params.dynamodb.*",
-        lambda params, model, **_: calls.append((model.name, params)),
-    )
+    calls = record_calls(dynamodb_client)
 
     statements.list_records("a", ALL, limit=5)
 
-    assert [(name, params["Limit"]) for name, params in calls] == [("Query", 7)]
+    assert [(name, params.get("Limit")) for name, params in calls] == [
+        ("GetItem", None),
+        ("Query", 7),
+    ]
+
+
+def record_calls(client: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Return a list that grows by each call's name and parameters."""
+    calls: list[tuple[str, dict[str, Any]]] = []
+
+    def note(params: dict[str, Any], model: Any, **_: object) -> None:
+        calls.append((model.name, params))
+
+    client.meta.events.register("provide-client-params.dynamodb.*", note)
+    return calls
+
+
+def test_what_changes_is_read_consistently(
+    statements: DynamoStatements, dynamodb_client: Any
+) -> None:
+    """Account, grants, records and the last two days are; the days before them are not."""
+    calls = record_calls(dynamodb_client)
+
+    for read in each_read(statements, "a"):
+        read()
+
+    reads = {
+        (params["ExpressionAttributeValues"][":first"]["S"] if name == "Query" else "account"): (
+            params["ConsistentRead"]
+        )
+        for name, params in calls
+    }
+    closed = {first for first, is_consistent in reads.items() if not is_consistent}
+    days = {first for first in reads if first.startswith("DAY#")}
+    assert {name for name, _ in calls} == {"GetItem", "Query"}
+    assert days - closed == {"DAY#2026-11-23#"}
+    assert closed == days - {"DAY#2026-11-23#"}
+    assert len(closed) == 8
+    assert {"account", "GRANT#", "2025-10-21"} == set(reads) - days
+
+
+def test_more_costs_than_an_answer_holds(
+    statements: DynamoStatements,
+    dynamodb_client: Any,
+    table: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The reading itself has a limit: what could not be answered is not collected."""
+    journal(
+        dynamodb_client,
+        table,
+        *(at("2026-11-24T10:00:00Z", f"r-{n}", model=f"m-{n}") for n in range(4)),
+    )
+    monkeypatch.setattr("tollgate.ledger.statements._COSTS_MAX", 3)
+
+    with pytest.raises(AnswerTooLargeError):
+        statements.list_costs("a", ALL, today=TODAY)
 
 
 def test_queries_answer_as_botocore_parses_them(
@@ -324,14 +392,7 @@ def test_unreachable_database(dynamodb_client: Any) -> None:
     client = connect(
         region="us-east-1", endpoint_url="http://127.0.0.1:9", connect_timeout_s=0.2, attempts_max=1
     )
-    statements = DynamoStatements(client, "none")
-
-    for read in (
-        lambda: statements.find_funds("a"),
-        lambda: statements.list_grants("a"),
-        lambda: statements.list_costs("a", ALL, today=TODAY),
-        lambda: statements.list_records("a", ALL, limit=5),
-    ):
+    for read in each_read(DynamoStatements(client, "none"), "a"):
         with pytest.raises(LedgerUnavailableError):
             read()
     client.close()

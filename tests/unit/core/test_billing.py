@@ -1,7 +1,8 @@
 """The billing shapes: units, whole numbers where clients read them, sums that agree."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from tollgate.core.billing import (
@@ -109,6 +110,38 @@ def test_oldest_grant_is_used_first(balance: int, expected: list[int]) -> None:
     assert [one["grant_amount"] for one in data] == [1.0, 2.0, 3.0]
     assert found["total_used"] == sum(expected) / 100
     assert found["total_available"] == balance / 100
+
+
+def test_old_grants_of_a_long_list_are_one() -> None:
+    """The newest thousand stand for themselves; what came before is one, and the sums are whole."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    grants = [
+        Grant(grant_id=f"g-{at:04}", amount=Micropoints(10), at=start + timedelta(days=at))
+        for at in range(1003)
+    ]
+
+    found: Any = describe_grants(funds(10_030, 9_975), grants, CENTS)
+
+    data = found["grants"]["data"]
+    assert len(data) == 1001
+    assert (data[0]["id"], data[0]["grant_amount"], data[0]["used_amount"]) == (
+        "earlier",
+        0.0000003,
+        0.0000003,
+    )
+    assert data[0]["effective_at"] == int((start + timedelta(days=2)).timestamp())
+    assert [one["used_amount"] for one in data[1:5]] == [0.0000001, 0.0000001, 0.00000005, 0]
+    assert [one["id"] for one in data[1:]] == [grant.grant_id for grant in grants[3:]]
+    assert found["total_granted"] == 0.0001003
+
+
+def test_a_thousand_grants_are_shown_one_by_one() -> None:
+    """Nothing is folded that fits."""
+    grants = [grant(f"g-{at:04}", 1, 1) for at in range(1000)]
+
+    found: Any = describe_grants(funds(1000, 0), grants, CENTS)
+
+    assert [one["id"] for one in found["grants"]["data"]] == [one.grant_id for one in grants]
 
 
 def test_grant_says_when() -> None:

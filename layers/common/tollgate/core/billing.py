@@ -15,6 +15,9 @@ from operator import itemgetter
 
 from tollgate.core.units import MICROPOINTS_PER_POINT, Micropoints
 
+GRANTS_SHOWN_MAX = 1000
+EARLIER_GRANTS = "earlier"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Funds:
@@ -143,9 +146,11 @@ def _midnight(day: str) -> int:
 def describe_grants(funds: Funds, grants: Iterable[Grant], exchange: Exchange) -> dict[str, object]:
     """Return the `credit_summary`, in dollars; the oldest grant is used up first.
 
-    `expires_at` is 0, for never: a null would stop readers that compare it with the time.
+    The newest `GRANTS_SHOWN_MAX` are shown one by one, those before them as one, so that the list
+    has a limit and its sums stay whole. `expires_at` is 0, for never: a null would stop readers
+    that compare it with the time.
     """
-    ordered = sorted(grants, key=lambda grant: (grant.at, grant.grant_id))
+    ordered = _fold(sorted(grants, key=lambda grant: (grant.at, grant.grant_id)))
     amounts = exchange.spread(grant.amount for grant in ordered)
     granted, used = exchange.steps(funds.granted), exchange.steps(funds.used)
     before = accumulate(amounts, initial=0)
@@ -160,6 +165,18 @@ def describe_grants(funds: Funds, grants: Iterable[Grant], exchange: Exchange) -
         "total_available": exchange.usd(granted - used),
         "grants": {"object": "list", "data": data},
     }
+
+
+def _fold(ordered: Sequence[Grant]) -> Sequence[Grant]:
+    """Return grants with the oldest of a long list as one, which has the time of the last of them.
+
+    What it is of is used before what follows, so what is used of each stays the same.
+    """
+    older, newest = ordered[:-GRANTS_SHOWN_MAX], ordered[-GRANTS_SHOWN_MAX:]
+    if not older:
+        return newest
+    amount = Micropoints(sum(grant.amount for grant in older))
+    return [Grant(grant_id=EARLIER_GRANTS, amount=amount, at=older[-1].at), *newest]
 
 
 def _describe_grant(grant: Grant, amount: int, used: int, exchange: Exchange) -> dict[str, object]:

@@ -62,12 +62,24 @@ def _take_answer_as_it_is(
 ) -> None:
     """Give a query's JSON past botocore's parser, which takes ten times as long for the same.
 
-    It walks each value by the service's model and changes only binary ones; no item has any. Were
-    the event gone, the parser would do its work; were its meaning, `Items` would be missing.
+    It walks each value by the service's model and changes only binary ones; no item has any. What
+    is no page of items is taken from the parser too, which fails on some of it with errors of
+    Python's: botocore then finds by the checksum that it was cut and asks again, and `query` finds
+    no items in it. Were the event gone, the parser would do its work.
     """
     if response_dict["status_code"] == HTTPStatus.OK:
-        customized_response_dict |= json.loads(response_dict["body"])
+        customized_response_dict |= _read_page(response_dict["body"])
         response_dict["body"] = b"{}"
+
+
+def _read_page(body: bytes) -> dict[str, Any]:
+    """Return a query's answer, or nothing where the body is none."""
+    try:
+        page = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    is_page = isinstance(page, dict) and isinstance(page.get("Items"), list)
+    return page if is_page else {}
 
 
 @contextmanager

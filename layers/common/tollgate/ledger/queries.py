@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from tollgate.errors import LedgerUnavailableError
 from tollgate.ledger import items
 from tollgate.ledger.connection import reaching_the_ledger
 from tollgate.ledger.items import Item
@@ -46,4 +47,6 @@ def query(
     )
     with reaching_the_ledger():
         for page in pages:
+            if "Items" not in page:
+                raise LedgerUnavailableError  # not the database's answer, whatever its status
             yield from page["Items"]

@@ -13,7 +13,7 @@ from typing import Any
 
 from tollgate.core.billing import DayCost, Funds, Grant
 from tollgate.core.days import Days
-from tollgate.errors import AccountInactiveError
+from tollgate.errors import AccountInactiveError, AnswerTooLargeError
 from tollgate.ledger import items
 from tollgate.ledger.connection import reaching_the_ledger
 from tollgate.ledger.cursors import format_cursor, parse_cursor
@@ -22,7 +22,8 @@ from tollgate.ledger.model import UsageRecord
 from tollgate.ledger.queries import query
 
 _SPAN_DAYS = 50
-_SPANS_AT_ONCE = 9  # 400 days and the open ones; botocore's pool has ten connections
+_READS_AT_ONCE = 10  # 400 days, the open ones and the account: as many as botocore's pool has
+_COSTS_MAX = 200_000  # even with names of one letter, beyond what Lambda hands on in one answer
 _OPEN_DAYS = 2  # a request lasts minutes, so no day before yesterday changes any more
 _SNAPSHOT_ATTEMPTS_MAX = 3
 
@@ -36,7 +37,11 @@ class RecordPage:
 
 
 class DynamoStatements:
-    """Reads what a customer may see. The calls block; all raise LedgerUnavailableError."""
+    """Reads what a customer may see. The calls block.
+
+    Raises: LedgerUnavailableError. AccountInactiveError: there is no such account, whatever is left
+        of it. A suspended one is read like any: the money is the customer's.
+    """
 
     def __init__(self, client: Any, table: str) -> None:
         """`client`: from `connection.connect`."""
@@ -44,11 +49,7 @@ class DynamoStatements:
         self._table = table
 
     def find_funds(self, account_id: str) -> Funds:
-        """Return the account's money as it stands now.
-
-        Raises: AccountInactiveError: there is no such account. A suspended one is read like any:
-            the money is the customer's.
-        """
+        """Return the account's money as it stands now."""
         with reaching_the_ledger():
             answer = self._client.get_item(
                 TableName=self._table,
@@ -65,8 +66,6 @@ class DynamoStatements:
         """Return the account's money and the top-ups that made it.
 
         They are two reads: if a top-up came between them, both are read again.
-
-        Raises: AccountInactiveError: there is no such account.
         """
         for _ in range(_SNAPSHOT_ATTEMPTS_MAX):
             grants = [_read_grant(item) for item in self._query(account_id, items.GRANTS)]
@@ -81,12 +80,19 @@ class DynamoStatements:
         Spans of days are read side by side: 400 days of 50 models are four megabytes, and a query
         answers with one at a time. Yesterday and today are read consistently, since they change;
         the days before are not, for half the price. `today`: by UTC.
+
+        Raises: AnswerTooLargeError: more than `_COSTS_MAX`; no more is read.
         """
         closed, still_open = days.cut(today - timedelta(days=_OPEN_DAYS - 1))
         spans = [*closed.split(_SPAN_DAYS), *still_open.split(_SPAN_DAYS)]
-        with ThreadPoolExecutor(_SPANS_AT_ONCE) as pool:
+        with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+            account = pool.submit(self.find_funds, account_id)
             parts = pool.map(lambda span: self._list_span(account_id, span, closed.end), spans)
-            return [cost for part in parts for cost in part]
+            costs = [cost for part in parts for cost in part]
+            account.result()
+        if len(costs) > _COSTS_MAX:
+            raise AnswerTooLargeError
+        return costs
 
     def _list_span(self, account_id: str, span: Days, closed_end: date) -> list[DayCost]:
         last = span.end - timedelta(days=1)
@@ -96,19 +102,20 @@ class DynamoStatements:
             attributes="sk, quota",
             is_consistent=span.first >= closed_end,
         )
-        return [_read_cost(item) for item in found]
+        return [_read_cost(item) for item in islice(found, _COSTS_MAX + 1)]
 
     def list_records(
         self, account_id: str, days: Days, *, limit: int, after: str | None = None
     ) -> RecordPage:
         """Return at most `limit` usage records of `days`, newest first.
 
-        A page reads at most `limit` + 2 records, and asks each month once: 15 of them for 400 days
-        without a record. `after`: the cursor of the page before.
+        A page reads the account, at most `limit` + 2 records, and asks each month once: 15 of them
+        for 400 days without a record. `after`: the cursor of the page before.
 
         Raises: InvalidRequestError: the cursor is none that this account was given.
         """
         before = None if after is None else parse_cursor(account_id, after)
+        self.find_funds(account_id)
         page = list(islice(self._list_backwards(account_id, days, before, limit + 2), limit + 1))
         records = tuple(items.read_usage_item(item) for item in page[:limit])
         is_last = len(page) <= limit

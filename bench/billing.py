@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import batched, product
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,13 @@ from typing import Any
 from botocore.session import get_session
 from tollgate.core.billing import Exchange, describe_usage
 from tollgate.core.days import DAYS_MAX, Days
-from tollgate.core.json_text import dump
 from tollgate.ledger import items
 from tollgate.ledger.accounts import DynamoAccounts
 from tollgate.ledger.connection import connect
 from tollgate.ledger.queries import query
 from tollgate.ledger.statements import DynamoStatements
 from tollgate.ledger.table import create_table
+from tollgate.web.app import answer_json
 
 from bench.measure import interleave, print_ratios
 from local import dynamodb
@@ -46,6 +46,7 @@ def day_items() -> Iterator[items.Item]:
 
 def fill(client: Any) -> None:
     create_table(client, _TABLE)
+    DynamoAccounts(client, _TABLE).create_account("bench", datetime(2026, 1, 1, tzinfo=UTC))
 
     def write(batch: tuple[items.Item, ...]) -> None:
         requests = [{"PutRequest": {"Item": item}} for item in batch]
@@ -63,7 +64,7 @@ def cases(client: Any, naive: Any) -> dict[str, Callable[[], object]]:
 
     def answer() -> bytes:
         costs = statements.list_costs("bench", _DAYS, today=_TODAY)
-        return dump(describe_usage(costs, Exchange(100)))
+        return bytes(answer_json(describe_usage(costs, Exchange(100))).body)
 
     return {
         _BASELINE: lambda: list(DynamoAccounts(naive, _TABLE).list_days("bench", first, last)),

@@ -8,26 +8,27 @@ A key sees the figures of its whole account, also while that is suspended.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
+from itertools import product
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from mangum import Mangum
 from tollgate.core.billing import Exchange, describe_grants, describe_subscription, describe_usage
 from tollgate.core.days import Days, read_days
 from tollgate.ledger.model import Key
 from tollgate.ledger.statements import DynamoStatements
 from tollgate.settings import Settings
-from tollgate.web.app import answer_json, create_app
+from tollgate.web.app import answer_json
 from tollgate.web.record_list import LIMIT_DEFAULT, LIMIT_MAX, describe_page
 from tollgate.web.services import Services, make_services, utc_now
+from tollgate.web.typed_app import create_typed_app
 
 settings = Settings.read()
-app = create_app("Tollgate billing", cors_origin=settings.cors_origin)
-router = APIRouter()
+app = create_typed_app("Tollgate billing", cors_origin=settings.cors_origin)
 PREFIXES = ("/v1/billing", "/v1/dashboard/billing", "/dashboard/billing")
 
 
@@ -83,7 +84,6 @@ OfKey = Annotated[Key, Depends(get_key)]
 InDays = Annotated[Days, Depends(get_days)]
 
 
-@router.get("/subscription")
 async def show_subscription(key: OfKey, desk: AtDesk) -> Response:
     """Show all that was ever granted, what is left, and when the key expires."""
     funds = await asyncio.to_thread(desk.statements.find_funds, key.account_id)
@@ -91,16 +91,17 @@ async def show_subscription(key: OfKey, desk: AtDesk) -> Response:
     return answer_json(describe_subscription(funds, await desk.exchange(), access_until=until))
 
 
-@router.get("/usage")
 async def show_usage(key: OfKey, desk: AtDesk, days: InDays) -> Response:
-    """Show what each model cost on each day."""
+    """Show what each model cost on each day.
+
+    Raises: AnswerTooLargeError: more days and models than one answer of Lambda's holds.
+    """
     costs = await asyncio.to_thread(
         desk.statements.list_costs, key.account_id, days, today=desk.today()
     )
     return answer_json(describe_usage(costs, await desk.exchange()))
 
 
-@router.get("/credit_grants")
 async def show_grants(key: OfKey, desk: AtDesk) -> Response:
     """Show the top-ups and how much of each is used."""
     funds, grants = await asyncio.to_thread(desk.statements.list_grants, key.account_id)
@@ -122,7 +123,12 @@ async def list_requests(
     return answer_json(describe_page(page))
 
 
-for prefix in PREFIXES:
-    app.include_router(router, prefix=prefix)
+READS: Mapping[str, Callable[..., Awaitable[Response]]] = {
+    "subscription": show_subscription,
+    "usage": show_usage,
+    "credit_grants": show_grants,
+}
+for prefix, (name, read) in product(PREFIXES, READS.items()):
+    app.add_api_route(f"{prefix}/{name}", read)
 
 handler = Mangum(app, lifespan="off")

@@ -15,13 +15,13 @@ from tollgate.provider_keys import make_key_source
 from tollgate.settings import Settings
 from tollgate.upstream.client import Upstream, new_http_client
 from tollgate.upstream.search.client import WebSearch
-from tollgate.web.app import create_app
 from tollgate.web.requests import find_budget_s, read_json, wants_padding
 from tollgate.web.responses import MeteredResponse
 from tollgate.web.services import Services, make_services
+from tollgate.web.typed_app import create_typed_app
 
 settings = Settings.read()
-app = create_app("Tollgate chat", cors_origin=settings.cors_origin)
+app = create_typed_app("Tollgate chat", cors_origin=settings.cors_origin)
 
 
 @cache

@@ -1,15 +1,15 @@
 """GET /v1/models and /v1/models/{model}: what this key may use. Reads only.
 
-Some clients give up on a slow first answer, so this is kept quick when cold: neither httpx nor the
-tokenizer is imported, and the routes take the request and return responses, since the first typed
-parameter or answer makes pydantic build as long as all of our modules take to import.
+Some clients give up on a slow first answer, so this is kept quick when cold: Starlette alone, and
+neither FastAPI and pydantic nor httpx nor the tokenizer is imported (docs/decisions, number 5).
 """
 
 from functools import cache
-from typing import Annotated
 
-from fastapi import Depends, Request, Response
 from mangum import Mangum
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from tollgate.core.affixes import parse_model_name
 from tollgate.core.catalog import Catalog, Model
 from tollgate.errors import ModelNotAllowedError, ModelNotFoundError
@@ -19,38 +19,40 @@ from tollgate.web.app import answer_json, create_app
 from tollgate.web.services import Services, make_services
 
 settings = Settings.read()
-app = create_app("Tollgate models", cors_origin=settings.cors_origin)
 
 
 @cache
 def get_services() -> Services:
-    """Return the process's services; tests override this dependency."""
+    """Return the process's services; tests put another function into `app.state`."""
     return make_services(settings)
 
 
-@app.get("/v1/models")
-async def list_models(
-    request: Request, services: Annotated[Services, Depends(get_services)]
-) -> Response:
+async def list_models(request: Request) -> Response:
     """List the base names that the key may use, sorted."""
-    key = await services.authenticator.authenticate(request.headers.get("authorization"))
-    catalog = await services.catalog.current()
+    key, catalog = await _open(request)
     models = [catalog.models[name] for name in sorted(catalog.models)]
     data = [_describe(model, model.name) for model in models if _is_offered(model, key)]
     return answer_json({"object": "list", "data": data})
 
 
-@app.get("/v1/models/{model:path}")
-async def retrieve_model(
-    request: Request, services: Annotated[Services, Depends(get_services)]
-) -> Response:
+async def retrieve_model(request: Request) -> Response:
     """Describe one model; affixes are accepted and the answer has the name asked for."""
-    key = await services.authenticator.authenticate(request.headers.get("authorization"))
+    key, catalog = await _open(request)
     name: str = request.path_params["model"]
-    found = _find(name, await services.catalog.current())
+    found = _find(name, catalog)
     if not _is_offered(found, key):
         raise ModelNotAllowedError(found.name)
     return answer_json(_describe(found, name))
+
+
+async def _open(request: Request) -> tuple[Key, Catalog]:
+    """Return the caller's key and the catalog in force.
+
+    Raises: AuthenticationError; LedgerUnavailableError; CatalogError.
+    """
+    services: Services = request.app.state.get_services()
+    key = await services.authenticator.authenticate(request.headers.get("authorization"))
+    return key, await services.catalog.current()
 
 
 def _find(name: str, catalog: Catalog) -> Model:
@@ -68,4 +70,12 @@ def _describe(model: Model, name: str) -> dict[str, object]:
     return {"id": name, "object": "model", "created": model.created, "owned_by": model.owned_by}
 
 
+app = create_app(
+    [
+        Route("/v1/models", list_models, methods=["GET"]),
+        Route("/v1/models/{model:path}", retrieve_model, methods=["GET"]),
+    ],
+    cors_origin=settings.cors_origin,
+)
+app.state.get_services = get_services
 handler = Mangum(app, lifespan="off")

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from tollgate.ledger.model import Key
 from tollgate.ledger.statements import DynamoStatements
 from tollgate.ledger.store import DynamoLedger
 from tollgate.settings import Settings
+from tollgate.web.live_catalog import LiveCatalog
 from tollgate.web.services import make_services
 
 from tests.billing_clients import Shop
@@ -32,6 +33,7 @@ class Office:
     table: str
     accounts: DynamoAccounts
     ledger: DynamoLedger
+    desk: Any = None
     today: date = TODAY
     shops: list[Shop] = field(default_factory=list)
 
@@ -42,6 +44,13 @@ class Office:
             at = datetime(2027, 1, number, tzinfo=UTC)
             self.accounts.grant(account_id, f"g-{number}", Micropoints(amount), at=at, note="")
         return self.add_key(account_id, **changes)
+
+    def price_points(self, points_per_usd: int) -> None:
+        """Push a catalog with this price of a point, and let the function see it at once."""
+        text = f"points_per_usd = {points_per_usd}\n"
+        self.accounts.push_catalog(text, str(points_per_usd), datetime.now(UTC))
+        services = replace(self.desk.services, catalog=LiveCatalog(self.ledger, None))
+        self.desk = replace(self.desk, services=services)
 
     def add_key(self, account_id: str, **changes: Any) -> Shop:
         """Return the account as another of its keys sees it."""
@@ -69,12 +78,12 @@ def office(dynamodb_url: str, dynamodb_client: Any, table: str) -> Iterator[Offi
         ledger=DynamoLedger(dynamodb_client, table),
     )
     function = load_function("billing")
-    desk = function.Desk(
+    made.desk = function.Desk(
         services=services,
         statements=DynamoStatements(services.client, table),
         today=lambda: made.today,
     )
-    function.app.dependency_overrides[function.get_desk] = lambda: desk
+    function.app.dependency_overrides[function.get_desk] = lambda: made.desk
     with serve_in_thread(function.app) as root:
         made.root = root
         yield made

@@ -1,30 +1,48 @@
-"""The app factory: one FastAPI app a function, all with the same errors, ids and CORS."""
+"""The app factory of a plain function, and what all apps share: errors, ids, CORS, good answers.
 
-from collections.abc import Mapping
+Starlette alone: FastAPI and pydantic take longer to import than all the rest of a function that
+only reads. A function with typed parameters has its app from `web.typed_app`.
+"""
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
 
-from tollgate.core.json_text import dump
-from tollgate.errors import TollgateError
+from tollgate.core.json_text import dump, write_decimals
+from tollgate.errors import AnswerTooLargeError, TollgateError
 from tollgate.web.envelope import Envelope
 from tollgate.web.errors import JSON_HEADERS, answer_error, error_body, log_if_ours
 
+ANSWER_BYTES_MAX = 6_000_000  # Lambda's 6 MB, less what the headers may take
 
-def create_app(title: str, *, cors_origin: str) -> FastAPI:
-    """Return an app without routes; `title` names it in its OpenAPI document."""
-    app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_exception_handler(TollgateError, _handle_ours)
-    app.add_exception_handler(HTTPException, _handle_routing)
-    app.add_exception_handler(RequestValidationError, _handle_validation)
-    app.add_middleware(Envelope, cors_origin=cors_origin)
-    return app
+
+def create_app(routes: Sequence[BaseRoute], *, cors_origin: str) -> Starlette:
+    """Return an app of these routes."""
+    return Starlette(
+        routes=routes,
+        exception_handlers=ERROR_HANDLERS,
+        middleware=[Middleware(Envelope, cors_origin=cors_origin)],
+    )
 
 
 def answer_json(body: Mapping[str, object]) -> Response:
-    """Return a good answer past FastAPI's models and encoder, which look at each value."""
-    return Response(dump(body), headers=JSON_HEADERS)
+    """Return a good answer past FastAPI's models and encoder, which look at each value.
+
+    Measured as Lambda does: the body is a JSON string in the function's answer, so that a quote
+    counts twice.
+
+    Raises: AnswerTooLargeError.
+    """
+    text = write_decimals(dump(body).decode())
+    if len(json.dumps(text, ensure_ascii=False).encode()) > ANSWER_BYTES_MAX:
+        raise AnswerTooLargeError
+    return Response(text, headers=JSON_HEADERS)
 
 
 async def _handle_ours(_: Request, error: Exception) -> Response:
@@ -43,11 +61,7 @@ async def _handle_routing(request: Request, error: Exception) -> Response:
     return Response(body, status, JSON_HEADERS | headers)
 
 
-async def _handle_validation(_: Request, error: Exception) -> Response:
-    """FastAPI's own 422 becomes 400: OpenAI's clients know no other. Values are not quoted."""
-    problems = error.errors() if isinstance(error, RequestValidationError) else []
-    where = ".".join(str(part) for part in problems[0]["loc"][1:]) if problems else None
-    body = error_body(
-        f"Invalid value for '{where}'.", error_type="invalid_request_error", param=where
-    )
-    return Response(body, 400, JSON_HEADERS)
+ERROR_HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+    TollgateError: _handle_ours,
+    HTTPException: _handle_routing,
+}

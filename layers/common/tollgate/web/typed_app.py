@@ -1,0 +1,28 @@
+"""The app factory of a function whose parameters FastAPI reads: `web.app`'s answers around it."""
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+
+from tollgate.web.app import ERROR_HANDLERS
+from tollgate.web.envelope import Envelope
+from tollgate.web.errors import JSON_HEADERS, error_body
+
+
+def create_typed_app(title: str, *, cors_origin: str) -> FastAPI:
+    """Return an app without routes; `title` is its name among FastAPI's."""
+    app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url=None)
+    for kind, handle in ERROR_HANDLERS.items():
+        app.add_exception_handler(kind, handle)
+    app.add_exception_handler(RequestValidationError, _handle_validation)
+    app.add_middleware(Envelope, cors_origin=cors_origin)
+    return app
+
+
+async def _handle_validation(_: Request, error: Exception) -> Response:
+    """FastAPI's own 422 becomes 400: OpenAI's clients know no other. Values are not quoted."""
+    problems = error.errors() if isinstance(error, RequestValidationError) else []
+    where = ".".join(str(part) for part in problems[0]["loc"][1:]) if problems else None
+    body = error_body(
+        f"Invalid value for '{where}'.", error_type="invalid_request_error", param=where
+    )
+    return Response(body, 400, JSON_HEADERS)

@@ -84,7 +84,11 @@ def grant(
     points: Annotated[int, typer.Argument(parser=parse_points, metavar="POINTS")],
     grant_id: Annotated[
         str | None,
-        typer.Option("--id", help="Names the top-up: the same id is granted once, ever."),
+        typer.Option(
+            "--id",
+            help="Names the top-up: the same id is granted once, ever. Customers see it in"
+            " credit_grants.",
+        ),
     ] = None,
     note: Annotated[str, typer.Option(help="Kept with the top-up.")] = "",
 ) -> None:
@@ -115,7 +119,10 @@ def usage(
     limit: Annotated[int, typer.Option(min=1, help="At most so many records.")] = 50,
     by_day: Annotated[bool, typer.Option("--days", help="Sums by day and model.")] = False,  # noqa: FBT002
 ) -> None:
-    """List what an account used, newest first, with the total; by default the last 30 days."""
+    """List what an account used, newest first; by default the last 30 days.
+
+    The total is of all requests of these days, also of those that --limit leaves out.
+    """
     session: Session = context.obj
     to = last or _midnight(datetime.now(UTC))
     since = first or to - timedelta(days=30)
@@ -128,7 +135,16 @@ def usage(
     else:
         records = islice(_records(accounts, account, since, to), limit)
         rows = [_describe_record(found) for found in records]
-    session.show_with_total(rows, _add_up(days), title="usage")
+    total = _add_up(days)
+    note = "" if by_day else _describe_cut(len(rows), sum(found.requests for found in days))
+    session.show_with_total(rows, total, title="usage", note=note)
+
+
+def _describe_cut(shown: int, all_of_them: int) -> str:
+    """Return what is to be said below a list that does not add up to its total."""
+    if shown >= all_of_them:
+        return ""
+    return f"{shown} of {all_of_them} requests shown; the total is of all {all_of_them}."
 
 
 def _midnight(moment: datetime) -> datetime:

@@ -32,7 +32,11 @@ def create_key(
         typer.Option(parser=parse_date, metavar="DATE", help="First UTC day without it."),
     ] = None,
 ) -> None:
-    """Create a key and show it, this once."""
+    """Create a key and show it, this once.
+
+    Every key of an account sees the figures and the requests of the whole account: give each
+    customer an account of their own.
+    """
     session: Session = context.obj
     secret = make_key(secrets.choice)
     key = Key(

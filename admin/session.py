@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 from rich.console import Console
 from rich.table import Table
+from tollgate.core.json_text import write_decimals
 from tollgate.core.units import Micropoints, format_points, points_number
 from tollgate.ledger.accounts import DynamoAccounts
 from tollgate.ledger.connection import connect
@@ -42,25 +43,35 @@ class Session:
     def show(self, rows: Sequence[Row], *, title: str, is_single: bool = False) -> None:
         """Print rows: a table for people, JSON for scripts (one object if `is_single`)."""
         if self.is_json:
-            print(json.dumps(rows[0] if is_single else list(rows), indent=2, default=_number))
+            _print_json(rows[0] if is_single else list(rows))
         elif rows:
             _print_table(rows)
         else:
             print(f"No {title}.")
 
-    def show_with_total(self, rows: Sequence[Row], total: Row, *, title: str) -> None:
-        """Print rows and their total: a last line for people, beside the rows for scripts."""
+    def show_with_total(
+        self, rows: Sequence[Row], total: Row, *, title: str, note: str = ""
+    ) -> None:
+        """Print rows and a total: a last line for people, beside the rows for scripts.
+
+        `note`: what people have to know to read it, below it.
+        """
         if self.is_json:
-            print(json.dumps({title: list(rows), "total": total}, indent=2, default=_number))
+            _print_json({title: list(rows), "total": total})
         elif rows:
             first, *_ = rows[0]
             _print_table([*rows, {first: "total", **total}])
+            if note:
+                print(note)
         else:
             print(f"No {title}.")
 
     def say(self, words: str, row: Row) -> None:
         """Print one sentence for people, or the facts behind it as JSON."""
-        print(json.dumps(row, indent=2, default=_number) if self.is_json else words)
+        if self.is_json:
+            _print_json(row)
+        else:
+            print(words)
 
 
 class Points:
@@ -71,6 +82,10 @@ class Points:
 
     def __str__(self) -> str:
         return format_points(self.amount)
+
+
+def _print_json(value: object) -> None:
+    print(write_decimals(json.dumps(value, indent=2, default=_number)))
 
 
 def _number(value: object) -> object:

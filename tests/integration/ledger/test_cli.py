@@ -132,6 +132,44 @@ def test_usage_ends_with_its_total(run: Run, dynamodb_client: Any, table: str) -
     assert by_record[-1].split() == ["total", "6", "10", "3"]
 
 
+def test_list_that_is_cut_says_so(run: Run, dynamodb_client: Any, table: str) -> None:
+    """A total that is of more than the rows shown is not read as their sum."""
+    run("account", "create", "a", "--grant", "5")
+    ledger = DynamoLedger(dynamodb_client, table)
+    for number in range(3):
+        hold = ledger.reserve(reservation(ask(100), f"r-{number}"))
+        ledger.journal(record(hold, 1))
+        ledger.settle(hold, Micropoints(1))
+    span = ("--from", "2026-11-23", "--to", "2026-11-23")
+
+    cut = run("usage", "a", *span, "--limit", "2").stdout.splitlines()
+    whole = run("usage", "a", *span, "--limit", "3").stdout.splitlines()
+    by_day = run("usage", "a", *span, "--limit", "2", "--days").stdout.splitlines()
+
+    assert cut[-2].split() == ["total", "9", "15", "0.000003"]
+    assert cut[-1] == "2 of 3 requests shown; the total is of all 3."
+    assert whole[-1].split() == ["total", "9", "15", "0.000003"]
+    assert by_day[-1].split() == ["total", "3", "9", "15", "0.000003"]
+
+
+def test_scripts_read_decimals(run: Run) -> None:
+    """A micropoint is 0.000001 for scripts too, never 1e-06."""
+    run("account", "create", "a", "--grant", "0.000001")
+
+    assert '"balance": 0.000001,' in run("--json", "account", "show", "a").stdout
+
+
+def test_help_says_what_customers_see(run: Run) -> None:
+    """Who makes a key or a grant is told which of it is not theirs alone."""
+    key, grant = (
+        " ".join(run(*command, "--help").stdout.split())
+        for command in (("key", "create"), ("grant",))
+    )
+
+    assert "customer an account of their own" in key
+    assert "credit_grants" in grant
+
+
 def test_tables_keep_ids_whole(run: Run) -> None:
     """What a person copies from a table into the next command is not cut off, even in a pipe."""
     name = "a" * 64

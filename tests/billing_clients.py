@@ -61,12 +61,13 @@ def ask_as_nextchat(shop: Shop, today: date) -> Shown:
     assert subscription.is_success, "failed to query usage"
     assert not used.json().get("error", {}).get("type")
     return Shown(
-        used=_js_round(float(used.json()["total_usage"])) / 100,
-        total=_js_round(float(subscription.json()["hard_limit_usd"]) * 100) / 100,
+        used=js_round(float(used.json()["total_usage"])) / 100,
+        total=js_round(float(subscription.json()["hard_limit_usd"]) * 100) / 100,
     )
 
 
-def _js_round(number: float) -> int:
+def js_round(number: float) -> int:
+    """Return what Math.round does: halves go up."""
     return math.floor(number + 0.5)
 
 

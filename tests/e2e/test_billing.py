@@ -15,19 +15,21 @@ from tests.billing_clients import (
     ask_as_one_api,
     ask_as_openai_java,
     ask_as_script,
+    js_round,
 )
 from tests.e2e.conftest import open_account
 from tests.e2e.gateway import Gateway
 
-GRANT = 5_000_000  # five points: five cents
+GRANT = 20_000_000  # twenty points: twenty cents
 
 
 @pytest.fixture(scope="module")
 def customer(running_gateway: Gateway) -> Gateway:
-    """A new account that has asked for three answers, all settled."""
+    """A new account that has bought an image, for four points, and four answers; all settled."""
     gateway = open_account(running_gateway, f"bill-{secrets.token_hex(4)}", GRANT)
     client = OpenAI(base_url=gateway.base_url, api_key=gateway.api_key, max_retries=0)
     messages: Any = [{"role": "user", "content": "the quick brown fox"}]
+    client.images.generate(model="demo-image-flat", prompt="a gate", size="1024x1024")
     for model in ("demo-echo", "demo-echo-official", "demo-echo"):
         client.chat.completions.create(model=model, messages=messages)
     list(client.chat.completions.create(model="demo-echo", messages=messages, stream=True))
@@ -53,18 +55,18 @@ def test_nextchat(customer: Gateway, shop: Shop) -> None:
     """It looks without /v1 and shows dollars of two digits."""
     shown = ask_as_nextchat(shop, today())
 
-    assert shown.total == 0.05
-    assert shown.used == round(float(spent_points(customer))) / 100
+    assert shown.total == 0.2
+    assert shown.used == js_round(float(spent_points(customer))) / 100 > 0.03
 
 
 def test_one_api(customer: Gateway, shop: Shop) -> None:
     """A reseller downstream gets numbers that its doubles take, and its own difference of them."""
     found = ask_as_one_api(shop, today() + timedelta(days=1))
 
-    assert found.hard_limit_usd == 0.05
+    assert found.hard_limit_usd == 0.2
     if found.start_date <= f"{today()}":  # on a month's last day, tomorrow's month has no usage
         assert found.total_usage == float(spent_points(customer))
-        assert found.balance == pytest.approx(0.05 - float(spent_points(customer)) / 100, abs=1e-9)
+        assert found.balance == pytest.approx(0.2 - float(spent_points(customer)) / 100, abs=1e-9)
 
 
 def test_openai_java(customer: Gateway, shop: Shop) -> None:
@@ -73,9 +75,9 @@ def test_openai_java(customer: Gateway, shop: Shop) -> None:
         shop, today() - timedelta(days=1), today() + timedelta(days=1)
     )
 
-    assert (subscription["hard_limit"], subscription["soft_limit"]) == (5, 4)
+    assert (subscription["hard_limit"], subscription["soft_limit"]) == (20, 15)
     assert usage.total_usage == sum(cost for _, _, cost in usage.costs) == spent_points(customer)
-    assert {name for _, name, _ in usage.costs} == {"demo-echo"}
+    assert {name for _, name, _ in usage.costs} == {"demo-echo", "demo-image-flat"}
 
 
 @pytest.mark.parametrize(
@@ -86,7 +88,7 @@ def test_credit_grants_agree_with_the_ledger(customer: Gateway, shop: Shop, pref
     credit = ask_as_script(shop, f"{prefix}/credit_grants")
 
     account = customer.read_account()
-    assert credit.granted == Decimal("0.05")
+    assert credit.granted == Decimal("0.2")
     assert credit.used * 100 == spent_points(customer) > 0
     assert credit.available * 100 * 1_000_000 == account["balance"]
     assert [one[0] for one in credit.grants] == ["test"]

@@ -15,8 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
+import httpx
 import pytest
 from tollgate.core.units import Micropoints
 from tollgate.ledger.model import Ask, Reservation, UsageRecord
@@ -28,17 +30,22 @@ from tests.billing_clients import (
     ask_as_one_api,
     ask_as_openai_java,
     ask_as_script,
+    js_round,
 )
 from tests.integration.billing.conftest import TODAY, Office
 
 SEED = 20280301
 REQUESTS = 1000
 GRANTS = (40_000_000_000, 1, 25_000_000_000, 60_000_000_000)
+LATE_GRANT = 33_333_333_333  # after a request has used up all that was left
 FIRST_DAY = TODAY - timedelta(days=99)
 MODELS = [f"vendor/model-{number}" for number in range(7)]
-# What becomes of a request, and how often: answered; failed before output; its Lambda died before
-# the journal; its Lambda died after it.
-FATES = ["settled"] * 90 + ["released"] * 6 + ["held"] * 3 + ["journaled"] * 1
+# What becomes of a request, and how often: answered; answered for more than was held; failed
+# before output; its Lambda died before the journal; its Lambda died after it.
+FATES = [
+    *(["settled"] * 80 + ["extended"] * 10),
+    *(["released"] * 6 + ["held"] * 3 + ["journaled"] * 1),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +85,10 @@ def finish_request(
     hold = office.ledger.reserve(request)
     if fate == "released":
         office.ledger.release(hold)
-    if fate in ("settled", "journaled"):
+    if fate == "extended":
+        hold = office.ledger.extend(hold, Micropoints(hold.amount + quota + 1))
+        quota = hold.amount
+    if fate not in ("released", "held"):
         office.ledger.journal(
             UsageRecord(
                 account_id=request.account_id,
@@ -96,8 +106,20 @@ def finish_request(
                 outcome="complete",
             )
         )
-    if fate == "settled":
+    if fate in ("settled", "extended"):
         office.ledger.settle(hold, quota)
+
+
+def overrun(office: Office) -> None:
+    """Let a request report far more than there is: all that is left is charged."""
+    left = office.accounts.find_account("alice").balance
+    ask = Ask(worst=Micropoints(5), floor=Micropoints(5), least=Micropoints(5), is_limited=True)
+    since = datetime.combine(TODAY - timedelta(days=40), time(12), UTC)
+    request = Reservation(
+        account_id="alice", key_id="key_1", request_id="r-over", since=since, ask=ask
+    )
+    finish_request(office, request, MODELS[0], Micropoints(10 * left), "extended")
+    assert office.accounts.find_account("alice").balance == 0
 
 
 def scan(office: Office) -> Iterator[dict[str, Any]]:
@@ -125,7 +147,7 @@ def read_truth(office: Office) -> Truth:
         days=days,  # type: ignore[arg-type]
         records=dict(records),
     )
-    assert truth.granted == truth.balance + truth.held + truth.spent == sum(GRANTS)
+    assert truth.granted == truth.balance + truth.held + truth.spent == sum(GRANTS) + LATE_GRANT
     assert sum(truth.records.values()) == sum(truth.days.values()) >= truth.spent
     return truth
 
@@ -147,76 +169,122 @@ def run_usage(office: Office, url: str, first: date, last: date) -> Any:
     return json.loads(result.stdout, parse_float=Decimal)
 
 
-def micropoints(dollars: Any) -> int:
-    """Return dollars, as written, in micropoints: a point is a cent."""
-    return int((Decimal(dollars) * 100 * 1_000_000).to_integral_exact())
+def micropoints(points: Any) -> int:
+    """Return points, as written, in micropoints."""
+    return int((Decimal(points) * 1_000_000).to_integral_exact())
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What a point is worth."""
+
+    points_per_usd: int
+
+    def shows(self, dollars: Any, amount: int) -> bool:
+        """Whether dollars, as written, are the micropoints: where a point is no decimal, nearly."""
+        per_usd = self.points_per_usd * 1_000_000
+        error = abs(Fraction(Decimal(dollars)) * per_usd - amount)
+        return error == 0 if self.points_per_usd == 100 else error < 1
+
+    def usd(self, amount: int) -> float:
+        """Return micropoints in dollars."""
+        return amount / self.points_per_usd / 1_000_000
 
 
 @pytest.mark.slow
 def test_all_readers_see_one_truth(office: Office, dynamodb_url: str) -> None:
-    """Endpoint, command and items agree after a thousand requests, some of them left held."""
+    """Endpoint, command and items agree after a thousand requests, some of them left held.
+
+    Some were extended, one has overrun the balance. At 100 points a dollar all figures are exact,
+    at 730 to less than a micropoint, and their sums are exact at both.
+    """
     shop = office.open("alice", *GRANTS)
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(lambda number: make_request(office, number), range(REQUESTS)))
+        list(pool.map(lambda number: make_request(office, number), range(REQUESTS // 2)))
+        overrun(office)
+        at = datetime(2028, 1, 1, tzinfo=UTC)
+        office.accounts.grant("alice", "late", Micropoints(LATE_GRANT), at=at, note="")
+        list(pool.map(lambda number: make_request(office, number), range(REQUESTS // 2, REQUESTS)))
     truth = read_truth(office)
     assert truth.held > 0
     assert len(truth.days) > 300
 
-    check_all_time(shop, truth)
-    check_nextchat(shop, truth)
-    check_one_api(shop, truth)
-    check_months(office, shop, truth, dynamodb_url)
+    for points_per_usd in (100, 730):
+        office.price_points(points_per_usd)
+        rate = Rate(points_per_usd)
+        check_all_time(shop, truth, rate)
+        check_nextchat(shop, truth, rate)
+        check_one_api(shop, truth, rate)
+        check_months(office, shop, truth, rate, dynamodb_url)
     check_requests(shop, truth)
 
 
-def check_all_time(shop: Shop, truth: Truth) -> None:
+def check_all_time(shop: Shop, truth: Truth, rate: Rate) -> None:
     """The three reads agree with the items and with one another; holds count as used."""
     subscription, usage = ask_as_openai_java(shop, FIRST_DAY, TODAY + timedelta(days=1))
     credit = ask_as_script(shop)
     whole = shop.get("/v1/billing/usage")
 
-    assert micropoints(subscription["hard_limit_usd"]) == truth.granted
-    assert micropoints(subscription["soft_limit_usd"]) == truth.balance
+    assert rate.shows(subscription["hard_limit_usd"], truth.granted)
+    assert rate.shows(subscription["soft_limit_usd"], truth.balance)
     assert subscription["hard_limit"] == truth.granted // 1_000_000
     assert subscription["soft_limit"] == truth.balance // 1_000_000
-    assert micropoints(usage.total_usage / 100) == sum(truth.days.values())
+    assert rate.shows(usage.total_usage / 100, sum(truth.days.values()))
     assert usage.total_usage == sum(cost for _, _, cost in usage.costs) == whole["total_usage"]
-    assert micropoints(credit.granted) == truth.granted
-    assert micropoints(credit.used) == truth.spent + truth.held
-    assert micropoints(credit.available) == truth.balance
+    assert rate.shows(credit.granted, truth.granted)
+    assert rate.shows(credit.used, truth.spent + truth.held)
+    assert rate.shows(credit.available, truth.balance)
+    assert credit.granted - credit.used == credit.available
     assert sum(used for _, _, used in credit.grants) == credit.used
     assert sum(amount for _, amount, _ in credit.grants) == credit.granted
     rest = subscription["hard_limit_usd"] - usage.total_usage / 100 - credit.available
-    assert micropoints(rest) == truth.held - (sum(truth.days.values()) - truth.spent)
-    assert {
-        (f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d}", model): micropoints(cost / 100)
+    assert rate.shows(rest, truth.held - (sum(truth.days.values()) - truth.spent))
+    costs = {
+        (f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d}", model): cost / 100
         for at, model, cost in usage.costs
-    } == truth.days
+    }
+    assert set(costs) == set(truth.days)
+    assert all(rate.shows(cost, truth.days[line]) for line, cost in costs.items())
 
 
-def check_nextchat(shop: Shop, truth: Truth) -> None:
+def check_nextchat(shop: Shop, truth: Truth, rate: Rate) -> None:
     """The month and all granted, each rounded to the cent as the browser does."""
     shown = ask_as_nextchat(shop, TODAY)
 
     month = truth.used(TODAY.replace(day=1), TODAY + timedelta(days=1))
-    assert shown.used == pytest.approx(month / 100 / 1_000_000, abs=0.005)
-    assert shown.total == pytest.approx(truth.granted / 100 / 1_000_000, abs=0.005)
+    assert shown.used == js_round(rate.usd(month) * 100) / 100 > 0
+    assert shown.total == js_round(rate.usd(truth.granted) * 100) / 100
 
 
-def check_one_api(shop: Shop, truth: Truth) -> None:
+class Unpaid(Shop):
+    """A gateway that says that there is no way to pay."""
+
+    def ask(self, path: str, **query: str) -> httpx.Response:
+        answer = Shop.ask(self, path, **query)
+        if not path.endswith("/subscription"):
+            return answer
+        return httpx.Response(200, json=answer.json() | {"has_payment_method": False})
+
+
+def check_one_api(shop: Shop, truth: Truth, rate: Rate) -> None:
     """Its balance is the limit without this month before today: what it computes, to a cent.
 
-    On the first of the month that is the limit itself; docs/wire-format.md warns of it.
+    On the first of the month that is the limit itself; docs/wire-format.md warns of it. It looks
+    100 days back instead where a subscription says that there is no way to pay.
     """
     for today in (TODAY, TODAY - timedelta(days=1)):
-        found = ask_as_one_api(shop, today)
-        before = truth.used(today.replace(day=1), today)
-        assert found.start_date == f"{today.replace(day=1)}"
-        assert found.total_usage == before / 1_000_000
-        assert found.balance == pytest.approx((truth.granted - before) / 100 / 1_000_000, abs=0.005)
+        month, days = today.replace(day=1), today - timedelta(days=100)
+        unpaid = Unpaid(root=shop.root, api_key=shop.api_key)
+        for asked, first in ((shop, month), (unpaid, days)):
+            found = ask_as_one_api(asked, today)
+            before = truth.used(first, today)
+            assert found.start_date == f"{first}"
+            assert rate.shows(Decimal(repr(found.total_usage)) / 100, before)
+            assert found.balance == pytest.approx(rate.usd(truth.granted - before), abs=0.005)
+    assert before > 0
 
 
-def check_months(office: Office, shop: Shop, truth: Truth, url: str) -> None:
+def check_months(office: Office, shop: Shop, truth: Truth, rate: Rate, url: str) -> None:
     """Month by month the command, the endpoint and the items have the same lines and sums."""
     spans = [
         (date(2027, 11, 1), date(2027, 12, 1)),
@@ -228,11 +296,9 @@ def check_months(office: Office, shop: Shop, truth: Truth, url: str) -> None:
     for first, end in spans:
         _, usage = ask_as_openai_java(shop, first, end)
         said = run_usage(office, url, first, end - timedelta(days=1))
-        lines = {
-            (one["day"], one["model"]): micropoints(one["quota"] / 100) for one in said["usage"]
-        }
-        assert micropoints(usage.total_usage / 100) == truth.used(first, end)
-        assert micropoints(Decimal(said["total"]["quota"]) / 100) == truth.used(first, end)
+        lines = {(one["day"], one["model"]): micropoints(one["quota"]) for one in said["usage"]}
+        assert rate.shows(usage.total_usage / 100, truth.used(first, end))
+        assert micropoints(said["total"]["quota"]) == truth.used(first, end)
         assert lines == {
             key: quota for key, quota in truth.days.items() if f"{first}" <= key[0] < f"{end}"
         }
@@ -251,7 +317,7 @@ def check_requests(shop: Shop, truth: Truth) -> None:
     by_day: Counter[str] = Counter()
     for one in records:
         day = f"{datetime.fromtimestamp(one['created'], UTC):%Y-%m-%d}"
-        by_day[day] += micropoints(Decimal(one["quota"]) / 100)
+        by_day[day] += micropoints(one["quota"])
     created = [one["created"] for one in records]
     assert dict(by_day) == truth.records
     assert created == sorted(created, reverse=True)

@@ -46,9 +46,15 @@ def test_image_form_is_one(task: str) -> None:
     assert bytes(image.body[:8]) == b"\x89PNG\r\n\x1a\n"
 
 
-def test_every_function_has_events() -> None:
-    """There is an event for each function to be tried with."""
+def test_every_route_has_an_event() -> None:
+    """There is an event for each route of each function to be tried with."""
     resources = load_template(ROOT / "template.yaml")["Resources"]
-    functions = {name for name in resources if name.endswith("Function")}
+    routes = {
+        event["Properties"]["Path"]
+        for name, resource in resources.items()
+        if name.endswith("Function")
+        for event in resource["Properties"]["Events"].values()
+        if event["Type"] == "Api"
+    }
 
-    assert functions == {f"{file.stem.split('.')[0].title()}Function" for file in EVENTS}
+    assert {json.loads(file.read_text())["resource"] for file in EVENTS} == routes

@@ -1,4 +1,4 @@
-"""`tollgate`: accounts, keys, grants, usage and the catalog, on the table of a deployment.
+"""`tollgate`: accounts, keys, grants, usage, sweep and catalog, on the table of a deployment.
 
 The table is `--table` or TOLLGATE_TABLE; a local one is reached by `--endpoint-url` or
 TOLLGATE_DYNAMODB_URL. Exit codes: 0 done, 1 refused or unreachable, 2 the command line is wrong.
@@ -14,6 +14,7 @@ from admin.accounts import account_app, grant, usage
 from admin.catalog import catalog_app
 from admin.keys import key_app
 from admin.session import Session
+from admin.sweep import sweep_holds
 
 app = typer.Typer(
     name="tollgate",
@@ -27,6 +28,7 @@ app.add_typer(key_app, name="key")
 app.add_typer(catalog_app, name="catalog")
 app.command()(grant)
 app.command()(usage)
+app.command("sweep")(sweep_holds)
 
 
 @app.callback()

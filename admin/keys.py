@@ -12,7 +12,7 @@ from tollgate.ledger.model import Key
 from admin.points import parse_account_id, parse_date, parse_points
 from admin.session import Points, Row, Session
 
-key_app = typer.Typer(help="Create, list and disable API keys.", no_args_is_help=True)
+key_app = typer.Typer(help="Create, list, limit and disable API keys.", no_args_is_help=True)
 
 
 @key_app.command("create")
@@ -88,6 +88,25 @@ def enable_key(
     session: Session = context.obj
     session.accounts().set_key_status(account, key_id, "active")
     session.say(f"Enabled {key_id}.", {"key_id": key_id, "status": "active"})
+
+
+@key_app.command("budget")
+def set_budget(
+    context: typer.Context,
+    account: Annotated[str, typer.Argument(parser=parse_account_id, metavar="ACCOUNT")],
+    key_id: Annotated[str, typer.Argument(metavar="KEY_ID")],
+    budget: Annotated[
+        int | None,
+        typer.Argument(parser=parse_points, metavar="POINTS", help="Without it: no limit."),
+    ] = None,
+) -> None:
+    """Limit all that a key may ever spend; every function knows within half a minute."""
+    session: Session = context.obj
+    limit = None if budget is None else Micropoints(budget)
+    session.accounts().set_key_budget(account, key_id, limit)
+    amount = None if limit is None else Points(limit)
+    words = "no budget" if amount is None else f"a budget of {amount} points"
+    session.say(f"{key_id} has {words}.", {"key_id": key_id, "budget": amount})
 
 
 def _describe(key: Key) -> Row:

@@ -13,6 +13,7 @@ from tollgate.core.json_text import write_decimals
 from tollgate.core.units import Micropoints, format_points, points_number
 from tollgate.ledger.accounts import DynamoAccounts
 from tollgate.ledger.connection import connect
+from tollgate.ledger.open_accounts import DynamoSweptLedger
 from tollgate.ledger.store import DynamoLedger
 
 type Row = Mapping[str, object]
@@ -35,6 +36,10 @@ class Session:
     def ledger(self) -> DynamoLedger:
         """Return the requests' side of the ledger."""
         return DynamoLedger(self._connect(), self.table)
+
+    def swept_ledger(self) -> DynamoSweptLedger:
+        """Return the sweep's side of the ledger."""
+        return DynamoSweptLedger(self._connect(), self.table)
 
     def _connect(self) -> Any:
         region = self.region or boto3.Session().region_name or "us-east-1"

@@ -28,6 +28,7 @@ from local.demo_upstream import DEFAULT_CHUNKS_PER_S, make_demo_app
 from local.gateway import Gateway
 from local.ledger import prepare_account, write_private
 from local.sandbox import ROOT, Launch, Pool, SandboxError
+from local.schedule import keep_schedule
 from local.serving import serving
 from local.template import Api, load_template, read_api
 
@@ -156,6 +157,8 @@ async def _start(
         _function_environment(database.url, catalog, environment),
     )
     pools = await _start_pools(stack, api, options, environment)
+    for schedule in api.schedules:
+        await stack.enter_async_context(keep_schedule(schedule, pools[schedule.function]))
     gateway = Gateway(api, pools, log=lambda line: print(line, flush=True))
     await stack.enter_async_context(serving(gateway, listener))
     address = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
@@ -219,7 +222,8 @@ async def _start_pools(
     }
     for pool in pools.values():
         stack.push_async_callback(pool.stop)
-    await asyncio.gather(*(pool.warm() for pool in pools.values()))
+    routed = {route.function for route in api.routes}
+    await asyncio.gather(*(pool.warm() for name, pool in pools.items() if name in routed))
     return pools
 
 

@@ -60,6 +60,14 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """A function that EventBridge calls every so often."""
+
+    function: str
+    every_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayAnswer:
     """What API Gateway answers by itself: status (None: its own), headers, body template."""
 
@@ -75,6 +83,7 @@ class Api:
     stage: str
     functions: Mapping[str, Function]
     routes: tuple[Route, ...]
+    schedules: tuple[Schedule, ...]
     cors: Mapping[str, str]
     answers: Mapping[str, GatewayAnswer]
     binary_types: frozenset[str] = field(default_factory=frozenset)
@@ -96,17 +105,19 @@ def read_api(template: Mapping[str, Any], environment: Mapping[str, str]) -> Api
         if value["Type"] == "AWS::Serverless::Api"
     )
     common = template.get("Globals", {}).get("Function", {})
-    functions, routes = {}, []
+    functions, routes, schedules = {}, [], []
     for name, resource in resources.items():
         if resource["Type"] == "AWS::Serverless::Function":
             functions[name] = _read_function(
                 name, resource["Properties"], common, names, environment
             )
             routes += _read_routes(name, resource["Properties"])
+            schedules += _read_schedules(name, resource["Properties"])
     return Api(
         stage=api["StageName"],
         functions=functions,
         routes=tuple(routes),
+        schedules=tuple(schedules),
         cors={key: _unquote(resolve(value, names)) for key, value in api.get("Cors", {}).items()},
         answers=_read_answers(api.get("GatewayResponses", {}), names),
         binary_types=frozenset(
@@ -160,6 +171,18 @@ def _read_routes(name: str, properties: Mapping[str, Any]) -> list[Route]:
         )
         for event in events
     ]
+
+
+def _read_schedules(name: str, properties: Mapping[str, Any]) -> list[Schedule]:
+    """Return the function's schedules; `rate(n minutes)` is the only form that is used."""
+    found = []
+    for event in properties.get("Events", {}).values():
+        if event["Type"] == "Schedule":
+            rate = re.fullmatch(r"rate\((\d+) minutes?\)", event["Properties"]["Schedule"])
+            if rate is None:
+                raise ValueError(f"{name}: only rate(n minutes) is understood here")
+            found.append(Schedule(function=name, every_s=60.0 * int(rate[1])))
+    return found
 
 
 def _read_answers(answers: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, GatewayAnswer]:

@@ -1,1 +1,1 @@
-"""The billing function."""
+"""The billing function and the scheduled sweep."""

@@ -15,9 +15,14 @@ from tollgate.provider_keys import make_key_source
 from tollgate.settings import Settings
 from tollgate.upstream.client import Upstream, new_http_client
 from tollgate.upstream.search.client import WebSearch
-from tollgate.web.requests import find_budget_s, read_json, wants_padding
+from tollgate.web.requests import (
+    find_budget_s,
+    find_request_time,
+    read_json,
+    wants_padding,
+)
 from tollgate.web.responses import MeteredResponse
-from tollgate.web.services import Services, make_services
+from tollgate.web.services import Services, make_services, utc_now
 from tollgate.web.typed_app import create_typed_app
 
 settings = Settings.read()
@@ -60,8 +65,12 @@ async def create_chat_completion(
     keepalive_s = services.settings.keepalive_s
     is_padded = wants_padding(request) and keepalive_s > 0
     is_silent = not (order.is_stream or is_padded) or keepalive_s == 0
-    budget_s = find_budget_s(request.scope, is_silent=is_silent)
-    job = metering.start(order, budget_s, is_padded=is_padded)
+    job = metering.start(
+        order,
+        find_budget_s(request.scope, is_silent=is_silent),
+        find_request_time(request.scope, utc_now()),
+        is_padded=is_padded,
+    )
     return MeteredResponse(
         job, is_stream=order.is_stream, keepalive_s=keepalive_s, is_padded=is_padded
     )

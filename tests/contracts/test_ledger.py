@@ -1,88 +1,18 @@
 """The verbs of the ledger, on the store over DynamoDB Local and on the fake alike."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any
+from dataclasses import replace
 
 import pytest
 from tollgate.core.units import Micropoints
-from tollgate.errors import AccountInactiveError, InsufficientQuotaError
-from tollgate.ledger.accounts import DynamoAccounts
-from tollgate.ledger.model import (
-    Account,
-    Ask,
-    Hold,
-    Ledger,
-    Reservation,
-    Status,
-    UsageRecord,
+from tollgate.errors import (
+    AccountInactiveError,
+    InsufficientQuotaError,
+    RequestInProgressError,
 )
-from tollgate.ledger.store import DynamoLedger
+from tollgate.ledger.model import Ask, Hold, Reservation, UsageRecord
 
-from tests.fakes.ledger import FakeLedger
-
-NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    """A ledger with an account that can be looked at."""
-
-    ledger: Ledger
-    read: Callable[[], Account]
-    suspend: Callable[[], None]
-
-    def check(self) -> Account:
-        """Return the account; its sums agree and nothing is below zero."""
-        account = self.read()
-        assert account.granted == account.balance + account.held + account.spent
-        assert account.held == sum(hold.amount for hold in account.holds.values())
-        assert account.balance >= 0
-        assert all(used >= 0 for used in account.key_used.values())
-        return account
-
-
-@pytest.fixture(params=["fake", "dynamodb"])
-def make_bench(request: pytest.FixtureRequest) -> Callable[[int], Bench]:
-    """Return a function that opens an account with a balance."""
-    if request.param == "fake":
-        return _fake_bench
-    client: Any = request.getfixturevalue("dynamodb_client")
-    table: str = request.getfixturevalue("table")
-    return lambda balance: _dynamo_bench(client, table, balance)
-
-
-def _fake_bench(balance: int) -> Bench:
-    ledger = FakeLedger()
-    amount = Micropoints(balance)
-    ledger.accounts["a"] = Account(
-        account_id="a",
-        status="active",
-        created_at=NOW,
-        balance=amount,
-        held=Micropoints(0),
-        spent=Micropoints(0),
-        granted=amount,
-    )
-
-    def suspend() -> None:
-        ledger.accounts["a"] = replace(ledger.accounts["a"], status="suspended")
-
-    return Bench(ledger=ledger, read=lambda: ledger.accounts["a"], suspend=suspend)
-
-
-def _dynamo_bench(client: Any, table: str, balance: int) -> Bench:
-    accounts = DynamoAccounts(client, table)
-    accounts.create_account("a", NOW)
-    if balance:
-        accounts.grant("a", "first", Micropoints(balance), at=NOW, note="")
-    suspended: Status = "suspended"
-    return Bench(
-        ledger=DynamoLedger(client, table),
-        read=lambda: accounts.find_account("a"),
-        suspend=lambda: accounts.set_account_status("a", suspended),
-    )
+from tests.contracts.conftest import NOW, Bench
 
 
 def ask(
@@ -122,6 +52,7 @@ def record(hold: Hold, quota: int) -> UsageRecord:
         is_stream=True,
         quota=Micropoints(quota),
         outcome="complete",
+        hold_number=hold.number,
     )
 
 
@@ -350,6 +281,57 @@ def test_settle_after_an_extend_whose_answer_was_lost(make_bench: Callable[[int]
         bench.check().held,
         bench.check().spent,
     ) == (700, 0, 300)
+
+
+def test_another_run_of_the_request_is_refused(make_bench: Callable[[int], Bench]) -> None:
+    """Who did not make the hold may not use it: one run would give back what the other spends."""
+    bench = make_bench(1000)
+    first = replace(reservation(ask(300)), attempt="one")
+    bench.ledger.reserve(first)
+
+    with pytest.raises(RequestInProgressError):
+        bench.ledger.reserve(replace(first, attempt="two"))
+
+    assert bench.check().held == 300
+
+
+def test_release_is_of_the_own_attempt(make_bench: Callable[[int], Bench]) -> None:
+    """A late release of one run does not take the hold from under the next."""
+    bench = make_bench(1000)
+    first = bench.ledger.reserve(replace(reservation(ask(300)), attempt="one"))
+    bench.ledger.release(first)
+    bench.ledger.reserve(replace(reservation(ask(300)), attempt="two"))
+
+    bench.ledger.release(first)
+
+    assert bench.check().held == 300
+
+
+def test_late_copies_of_extend_and_settle_find_another_hold(
+    make_bench: Callable[[int], Bench],
+) -> None:
+    """A reserve that is repeated after the end makes a new hold, which the old one's end spares."""
+    bench = make_bench(1000)
+    first = bench.ledger.reserve(reservation(ask(300)))
+    bench.ledger.settle(first, Micropoints(120))
+    second = bench.ledger.reserve(reservation(ask(300)))
+
+    bench.ledger.settle(first, Micropoints(120))
+    assert bench.ledger.extend(first, Micropoints(400)) == first
+
+    assert second.number != first.number
+    assert (bench.check().spent, bench.check().held) == (120, 300)
+
+
+def test_journal_returns_the_record_that_stands(make_bench: Callable[[int], Bench]) -> None:
+    """The first record; who wrote it is told by its hold's number."""
+    bench = make_bench(1000)
+    hold = bench.ledger.reserve(reservation(ask(300)))
+
+    first = bench.ledger.journal(record(hold, 120))
+    second = bench.ledger.journal(replace(record(hold, 200), hold_number=99))
+
+    assert first == second == record(hold, 120)
 
 
 def test_journal_is_written_once(make_bench: Callable[[int], Bench]) -> None:

@@ -1,15 +1,33 @@
 """The ledger in memory, with the store's own semantics; the contract suite holds it to them."""
 
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 
 from tollgate.core.units import Micropoints
-from tollgate.errors import AccountInactiveError, InsufficientQuotaError
-from tollgate.ledger.model import Account, Hold, Key, Reservation, UsageRecord, hold_amount
+from tollgate.errors import (
+    AccountInactiveError,
+    InsufficientQuotaError,
+    LedgerConflictError,
+    RequestInProgressError,
+)
+from tollgate.ledger.model import (
+    Account,
+    Hold,
+    Key,
+    Reservation,
+    UsageRecord,
+    hold_amount,
+    lost_record,
+)
 
 
 class FakeLedger:
-    """Implements `ledger.model.Ledger`. `accounts`, `keys` and `records` may be looked at."""
+    """Implements `ledger.model.Ledger` and `ledger.sweep.SweptLedger`.
+
+    `accounts`, `keys` and `records` may be looked at.
+    """
 
     def __init__(self) -> None:
         self.accounts: dict[str, Account] = {}
@@ -27,27 +45,24 @@ class FakeLedger:
                 raise AccountInactiveError
             standing = account.holds.get(reservation.request_id)
             if standing is not None:
+                if standing.attempt != reservation.hold(standing.amount).attempt:
+                    raise RequestInProgressError
                 return standing
             if account.status != "active":
                 raise AccountInactiveError
             amount = hold_amount(reservation.ask, _available(account, reservation))
             if amount is None:
                 raise InsufficientQuotaError
-            hold = Hold(
-                account_id=reservation.account_id,
-                key_id=reservation.key_id,
-                request_id=reservation.request_id,
-                since=reservation.since,
-                amount=amount,
-            )
-            self._put(account, hold, amount)
+            hold = reservation.hold(amount, account.taken)
+            since = account.open_since or hold.since
+            self._put(replace(account, taken=account.taken + 1, open_since=since), hold, amount)
             return hold
 
     def extend(self, hold: Hold, amount: Micropoints) -> Hold:
         with self._lock:
             account = self.accounts[hold.account_id]
             standing = account.holds.get(hold.request_id)
-            if standing is None or amount <= hold.amount:
+            if standing is None or standing.number != hold.number or amount <= hold.amount:
                 return hold
             if standing.amount != hold.amount:
                 return standing
@@ -56,14 +71,14 @@ class FakeLedger:
             self._put(account, raised, more)
             return raised
 
-    def journal(self, record: UsageRecord) -> None:
+    def journal(self, record: UsageRecord) -> UsageRecord:
         with self._lock:
-            self.records.setdefault(record.request_id, record)
+            return self.records.setdefault(record.request_id, record)
 
     def settle(self, hold: Hold, quota: Micropoints) -> None:
         with self._lock:
             standing = self.accounts[hold.account_id].holds.get(hold.request_id)
-            if standing is None:
+            if standing is None or standing.number != hold.number:
                 return
             if quota > standing.amount:
                 raise ValueError("a settled quota is at most its hold")
@@ -73,8 +88,33 @@ class FakeLedger:
         with self._lock:
             account = self.accounts.get(hold.account_id)
             standing = account.holds.get(hold.request_id) if account else None
-            if standing is not None:
+            if standing is not None and standing.attempt == hold.attempt:
                 self._close(standing, Micropoints(0))
+
+    def void(self, hold: Hold, at: datetime) -> UsageRecord:
+        return self.journal(lost_record(hold, at))
+
+    def open_accounts(self, before: datetime) -> Iterator[str]:
+        with self._lock:
+            found = [
+                (account.open_since, name)
+                for name, account in self.accounts.items()
+                if account.open_since is not None and account.open_since < before
+            ]
+        return (name for _, name in sorted(found))
+
+    def find_account(self, account_id: str) -> Account:
+        if account_id not in self.accounts:
+            raise LedgerConflictError
+        return self.accounts[account_id]
+
+    def move_open_since(self, account: Account, to: datetime | None) -> bool:
+        with self._lock:
+            now = self.accounts[account.account_id]
+            if now.open_since != account.open_since or (to is None and now.taken != account.taken):
+                return False
+            self.accounts[account.account_id] = replace(now, open_since=to)
+            return True
 
     def _put(self, account: Account, hold: Hold, more: Micropoints) -> None:
         used = account.key_used.get(hold.key_id, Micropoints(0))

@@ -1,4 +1,4 @@
-"""Each file of events/ is a REST event that Mangum reads into the request that its name says."""
+"""Each file of events/ is the event that its name says: a REST request, or a schedule's call."""
 
 import json
 from pathlib import Path
@@ -14,10 +14,11 @@ from local.sandbox import ROOT
 from local.template import load_template
 
 EVENTS = sorted((ROOT / "events").glob("*.json"))
+REQUESTS = [file for file in EVENTS if ".schedule" not in file.name]
 CONFIG = LambdaConfig(api_gateway_base_path="/", text_mime_types=[], exclude_headers=[])
 
 
-@pytest.mark.parametrize("file", EVENTS, ids=[file.stem for file in EVENTS])
+@pytest.mark.parametrize("file", REQUESTS, ids=[file.stem for file in REQUESTS])
 def test_event_is_a_request_of_its_function(file: Path) -> None:
     """The event's resource is one of the template's routes of the function it is named for."""
     event: dict[str, Any] = json.loads(file.read_text())
@@ -46,6 +47,14 @@ def test_image_form_is_one(task: str) -> None:
     assert bytes(image.body[:8]) == b"\x89PNG\r\n\x1a\n"
 
 
+def test_schedules_call_is_no_request() -> None:
+    """It goes to the handler as it is, with the two fields that tell where it comes from."""
+    event: dict[str, Any] = json.loads((ROOT / "events" / "sweep.schedule.json").read_text())
+
+    assert not APIGateway.infer(event, SimpleNamespace(), CONFIG)  # type: ignore[arg-type]
+    assert (event["source"], event["detail-type"]) == ("aws.events", "Scheduled Event")
+
+
 def test_every_route_has_an_event() -> None:
     """There is an event for each route of each function to be tried with."""
     resources = load_template(ROOT / "template.yaml")["Resources"]
@@ -57,4 +66,4 @@ def test_every_route_has_an_event() -> None:
         if event["Type"] == "Api"
     }
 
-    assert {json.loads(file.read_text())["resource"] for file in EVENTS} == routes
+    assert {json.loads(file.read_text())["resource"] for file in REQUESTS} == routes

@@ -17,7 +17,8 @@ TollgateError
 ├── InsufficientQuotaError         balance or key budget too low
 ├── LedgerError
 │   ├── LedgerUnavailableError     DynamoDB did not answer in time
-│   └── LedgerConflictError        a record exists already, or is missing
+│   ├── LedgerConflictError        a record exists already, or is missing
+│   └── RequestInProgressError     another run of the same request holds money for it
 ├── UpstreamError
 │   ├── UpstreamRefusedError       the upstream refuses this request; another channel would too
 │   ├── UpstreamRateLimitedError   every channel is at its rate limit
@@ -185,6 +186,14 @@ class LedgerUnavailableError(LedgerError):
 
 class LedgerConflictError(LedgerError):
     """An operator's command names something that exists already, or does not exist."""
+
+
+class RequestInProgressError(LedgerError):
+    """Another run of the same invocation holds money for this request: it is served once."""
+
+    def __init__(self) -> None:
+        """A new request has a new id, so trying again is the way out."""
+        super().__init__("This request is being served already. Please try again.")
 
 
 class UpstreamError(TollgateError):

@@ -41,8 +41,8 @@ class FailingLedger(FakeLedger):
     def extend(self, hold: Hold, amount: Micropoints) -> Hold:
         return self._run("extend", lambda: FakeLedger.extend(self, hold, amount))  # type: ignore[no-any-return]
 
-    def journal(self, record: UsageRecord) -> None:
-        self._run("journal", lambda: FakeLedger.journal(self, record))
+    def journal(self, record: UsageRecord) -> UsageRecord:
+        return self._run("journal", lambda: FakeLedger.journal(self, record))  # type: ignore[no-any-return]
 
     def settle(self, hold: Hold, quota: Micropoints) -> None:
         self._run("settle", lambda: FakeLedger.settle(self, hold, quota))

@@ -3,25 +3,21 @@
 Nothing here is on a request's path; the `tollgate` command and `make run` use it.
 """
 
-import random
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from tollgate.core.units import Micropoints
-from tollgate.errors import LedgerConflictError, LedgerUnavailableError
+from tollgate.errors import LedgerConflictError
 from tollgate.ledger import items
 from tollgate.ledger.connection import reaching_the_ledger
 from tollgate.ledger.items import Item
 from tollgate.ledger.model import Account, Key, KeyStatus, Status, UsageRecord
 from tollgate.ledger.queries import query
+from tollgate.ledger.writes import ConditionalWriter
 
 _INDEX_PK = "ACCOUNTS"
-_TRANSACT_ATTEMPTS_MAX = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +38,7 @@ class DynamoAccounts:
         """`client`: from `connection.connect`."""
         self._client = client
         self._table = table
+        self._writer = ConditionalWriter(client, table)
 
     def create_account(self, account_id: str, at: datetime) -> None:
         """Create an empty, active account and list it.
@@ -113,10 +110,32 @@ class DynamoAccounts:
         Raises: LedgerConflictError: the account has no such key.
         """
         missing = f"account {account_id!r} has no key {key_id!r}"
+        self._set_status(self._find_key_key(account_id, key_id), status, missing)
+
+    def set_key_budget(self, account_id: str, key_id: str, budget: Micropoints | None) -> None:
+        """Set all that a key may ever spend, None for no limit; known within half a minute.
+
+        Raises: LedgerConflictError: the account has no such key.
+        """
+        values = {} if budget is None else {":budget": items.number(budget)}
+        answer = self._writer.update(
+            self._find_key_key(account_id, key_id),
+            update="REMOVE budget" if budget is None else "SET budget = :budget",
+            condition="attribute_exists(pk)",
+            values=values,
+        )
+        if not answer.is_written:
+            raise LedgerConflictError(f"account {account_id!r} has no key {key_id!r}")
+
+    def _find_key_key(self, account_id: str, key_id: str) -> Item:
+        """Return the key of an API key's item.
+
+        Raises: LedgerConflictError: the account has no such key.
+        """
         pointer = self._get(items.key_pointer_key(account_id, key_id))
         if pointer is None:
-            raise LedgerConflictError(missing)
-        self._set_status(items.key_key(pointer["key_sha256"]["S"]), status, missing)
+            raise LedgerConflictError(f"account {account_id!r} has no key {key_id!r}")
+        return items.key_key(pointer["key_sha256"]["S"])
 
     def grant(
         self, account_id: str, grant_id: str, amount: Micropoints, *, at: datetime, note: str
@@ -196,32 +215,20 @@ class DynamoAccounts:
 
         Raises: LedgerConflictError: a condition failed.
         """
-        for attempt in range(_TRANSACT_ATTEMPTS_MAX):
-            try:
-                with reaching_the_ledger():
-                    self._client.transact_write_items(TransactItems=list(writes))
-            except ClientError as error:
-                reasons = error.response.get("CancellationReasons", [])
-                if any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
-                    raise LedgerConflictError(conflict) from error
-                time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter
-            else:
-                return
-        raise LedgerUnavailableError
+        answers = self._writer.transact(*writes)
+        if not all(answer.is_written for answer in answers):
+            raise LedgerConflictError(conflict)
 
     def _set_status(self, key: Item, status: str, missing: str) -> None:
-        try:
-            with reaching_the_ledger():
-                self._client.update_item(
-                    TableName=self._table,
-                    Key=key,
-                    UpdateExpression="SET #status = :status",
-                    ConditionExpression="attribute_exists(pk)",
-                    ExpressionAttributeNames={"#status": "status"},
-                    ExpressionAttributeValues={":status": items.text(status)},
-                )
-        except ClientError as error:
-            raise LedgerConflictError(missing) from error
+        answer = self._writer.update(
+            key,
+            update="SET #status = :status",
+            condition="attribute_exists(pk)",
+            names={"#status": "status"},
+            values={":status": items.text(status)},
+        )
+        if not answer.is_written:
+            raise LedgerConflictError(missing)
 
 
 def _read_day(item: Item) -> DaySum:

@@ -12,6 +12,9 @@ from tollgate.ledger.model import Account, Hold, Key, KeyStatus, Outcome, Status
 
 type Item = dict[str, Any]  # as botocore's low-level client gives and takes it: {"N": "5"}
 
+OPEN_INDEX = "open-accounts"  # sparse: only accounts with `open` and `open_since` are in it
+OPEN_PK = "OPEN"
+
 CATALOG_KEY: Item = {"pk": {"S": "CATALOG"}, "sk": {"S": "CATALOG"}}
 # Ranges of sort keys, both ends inclusive: `$` is the character after `#`.
 KEY_POINTERS = ("KEY#", "KEY$")
@@ -119,6 +122,7 @@ def usage_item(record: UsageRecord) -> Item:
         "is_stream": {"BOOL": record.is_stream},
         "quota": number(record.quota),
         "outcome": text(record.outcome),
+        "hold_number": number(record.hold_number),
     }
 
 
@@ -139,6 +143,7 @@ def read_usage_item(item: Item) -> UsageRecord:
         is_stream=item["is_stream"]["BOOL"],
         quota=amount(item, "quota"),
         outcome=cast("Outcome", item["outcome"]["S"]),
+        hold_number=int(item.get("hold_number", {"N": "0"})["N"]),
     )
 
 
@@ -152,7 +157,9 @@ def account_item(account_id: str, created_at: datetime) -> Item:
         "held": number(0),
         "spent": number(0),
         "granted": number(0),
+        "taken": number(0),
         "holds": {"M": {}},
+        "numbers": {"M": {}},
         "key_used": {"M": {}},
     }
 
@@ -161,8 +168,9 @@ def read_account_item(item: Item) -> Account:
     """Return the account in an item."""
     account_id = item["account"]["S"]
     holds = {
-        request_id: read_hold(account_id, request_id, hold["M"])
-        for request_id, hold in item["holds"]["M"].items()
+        request_id: hold
+        for request_id in item["holds"]["M"]
+        if (hold := find_hold(item, account_id, request_id)) is not None
     }
     used = item["key_used"]["M"]
     return Account(
@@ -175,6 +183,8 @@ def read_account_item(item: Item) -> Account:
         granted=amount(item, "granted"),
         holds=holds,
         key_used={key_id: amount(used, key_id) for key_id in used},
+        taken=int(item["taken"]["N"]),
+        open_since=parse_time(item["open_since"]["S"]) if "open_since" in item else None,
     )
 
 
@@ -185,19 +195,32 @@ def hold_item(hold: Hold) -> Item:
             "amount": number(hold.amount),
             "since": text(format_time(hold.since)),
             "key": text(hold.key_id),
+            "attempt": text(hold.attempt),
         }
     }
 
 
-def read_hold(account_id: str, request_id: str, entry: Item) -> Hold:
-    """Return the hold in an entry of `holds`."""
+def find_hold(account: Item, account_id: str, request_id: str) -> Hold | None:
+    """Return the hold of a request in an account's item, or None; the item may be empty."""
+    entry = account.get("holds", {"M": {}})["M"].get(request_id)
+    if entry is None:
+        return None
+    fields = entry["M"]
+    attempt = fields["attempt"]["S"]
     return Hold(
         account_id=account_id,
-        key_id=entry["key"]["S"],
+        key_id=fields["key"]["S"],
         request_id=request_id,
-        since=parse_time(entry["since"]["S"]),
-        amount=amount(entry, "amount"),
+        since=parse_time(fields["since"]["S"]),
+        amount=amount(fields, "amount"),
+        attempt=attempt,
+        number=hold_number(account, attempt),
     )
+
+
+def hold_number(account: Item, attempt: str) -> int:
+    """Return the number that the account gave to the hold of an attempt."""
+    return int(account["numbers"]["M"][attempt]["N"])
 
 
 def key_item(key: Key, key_sha256: str) -> Item:

@@ -1,7 +1,8 @@
 """The ledger's records and the hold rule. Pure: no clock, no I/O; amounts are micropoints.
 
     reserve ──▶ held ──▶ extend* ──▶ journal ──▶ settle     the request was answered
-                  └──────────────────────────▶ release     it was not
+                  ├──────────────────────────▶ release     it was not
+                  └──────▶ (crash) ──▶ sweep: void ──▶ settle with what the journal says
 
 The drawing of the items and of what a crash leaves is in docs/ledger.md.
 """
@@ -15,7 +16,7 @@ from tollgate.core.units import Micropoints
 
 type Status = Literal["active", "suspended"]
 type KeyStatus = Literal["active", "disabled"]
-type Outcome = Literal["complete", "broken"]
+type Outcome = Literal["complete", "broken", "lost"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,13 @@ def hold_amount(ask: Ask, available: Micropoints) -> Micropoints | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """A request that asks for a hold. `since` is aware UTC; it also orders the usage records."""
+    """A request that asks for a hold.
+
+    `since` is aware UTC and the same for every run of one request, since record and day are found
+    by it. `attempt` tells the runs apart: Lambda may run one invocation twice, and only the run
+    that made the hold may use it. It is one of a kind; empty: the request id, for requests that
+    are known to run once.
+    """
 
     account_id: str
     key_id: str
@@ -57,17 +64,36 @@ class Reservation:
     since: datetime
     ask: Ask
     budget: Micropoints | None = None
+    attempt: str = ""
+
+    def hold(self, amount: Micropoints, number: int = 0) -> "Hold":
+        """Return the hold of `amount` that this reservation makes."""
+        return Hold(
+            account_id=self.account_id,
+            key_id=self.key_id,
+            request_id=self.request_id,
+            since=self.since,
+            amount=amount,
+            attempt=self.attempt or self.request_id,
+            number=number,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """Money set aside for one request, as the account item has it."""
+    """Money set aside for one request, as the account item has it.
+
+    `number` is given by the account when the hold is written, each once, ever: a copy of the
+    reserve that comes late makes another hold, never this one again.
+    """
 
     account_id: str
     key_id: str
     request_id: str
     since: datetime
     amount: Micropoints
+    attempt: str = ""
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +102,10 @@ class UsageRecord:
 
     `tokens` has the non-zero counts by kind (prompt, completion, cached, cache_write, reasoning,
     audio_prompt, audio_completion, image_prompt, cached_image, image_completion); `images` counts
-    the images made, `search` web searches. `is_exact`: the upstream reported the tokens. Neither
-    prompt nor answer nor key is in it.
+    the images made, `search` web searches. `is_exact`: the upstream reported the tokens.
+    `hold_number`: of the hold that pays for it. A `lost` one is the sweep's: no answer was
+    recorded, nothing is charged, and model and channel are empty. Neither prompt nor answer nor
+    key is in it.
     """
 
     account_id: str
@@ -93,6 +121,27 @@ class UsageRecord:
     is_stream: bool
     quota: Micropoints
     outcome: Outcome
+    hold_number: int = 0
+
+
+def lost_record(hold: Hold, at: datetime) -> UsageRecord:
+    """Return the record of a request whose Lambda died: free, and in the place of any later one."""
+    return UsageRecord(
+        account_id=hold.account_id,
+        key_id=hold.key_id,
+        request_id=hold.request_id,
+        since=hold.since,
+        finished_at=at,
+        endpoint="",
+        model="",
+        channel="",
+        tokens={},
+        is_exact=False,
+        is_stream=False,
+        quota=Micropoints(0),
+        outcome="lost",
+        hold_number=hold.number,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +166,8 @@ class Key:
 class Account:
     """An account as it stands: `granted = balance + held + spent`, `held = sum of holds`, always.
 
-    `key_used` is spent plus held by key id: what a key's budget is compared with.
+    `key_used` is spent plus held by key id: what a key's budget is compared with. `taken` counts
+    the holds ever made. `open_since`: no open hold is older; None only where there is none.
     """
 
     account_id: str
@@ -129,6 +179,8 @@ class Account:
     granted: Micropoints
     holds: Mapping[str, Hold] = field(default_factory=dict)
     key_used: Mapping[str, Micropoints] = field(default_factory=dict)
+    taken: int = 0
+    open_since: datetime | None = None
 
 
 class Ledger(Protocol):
@@ -142,19 +194,24 @@ class Ledger(Protocol):
         """Return the key's record, or None."""
 
     def reserve(self, reservation: Reservation) -> Hold:
-        """Set the money aside; a repeat with the same request id returns the hold that stands.
+        """Set the money aside; a repeat by the same attempt returns the hold that stands.
 
-        Raises: InsufficientQuotaError; AccountInactiveError.
+        Raises: InsufficientQuotaError; AccountInactiveError; RequestInProgressError: another
+            attempt at this request holds money for it.
         """
 
     def extend(self, hold: Hold, amount: Micropoints) -> Hold:
         """Raise the hold towards `amount` as far as the money goes; return what is held now."""
 
-    def journal(self, record: UsageRecord) -> None:
-        """Write the immutable usage record and add it to its day."""
+    def journal(self, record: UsageRecord) -> UsageRecord:
+        """Write the immutable usage record and add it to its day; return the one that stands.
+
+        It is another one if this request was recorded before: by a repeat, by another run of it,
+        or by the sweep. Only a record with the hold's own number may be settled with the hold.
+        """
 
     def settle(self, hold: Hold, quota: Micropoints) -> None:
         """Spend `quota` (<= hold.amount) of the hold and give the rest back."""
 
     def release(self, hold: Hold) -> None:
-        """Give the whole hold back."""
+        """Give back all that this attempt holds for the request, whatever `hold.amount` says."""

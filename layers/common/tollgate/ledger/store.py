@@ -1,40 +1,43 @@
 """The ledger on DynamoDB: each verb one conditional write, idempotent under any retry.
 
     reserve  balance -= h, held += h, holds[r] = h    IF active, balance >= h, no holds[r], budget
-    extend   balance -= d, held += d, holds[r] += d   IF holds[r] = what it was, balance >= d
-    journal  put usage(r) IF absent + add to its day, in one transaction
-    settle   held -= h, balance += h - a, spent += a  IF holds[r] = h
-    release  held -= h, balance += h                  IF holds[r] present
+             numbers[attempt] = taken, taken += 1
+    extend   balance -= d, held += d, holds[r] += d   IF holds[r] = h, number, balance >= d
+    journal  put usage(r) + add to its day            IF usage(r) absent
+    settle   held -= h, balance += h - a, spent += a  IF holds[r] = h, number
+    release  held -= h, balance += h                  IF holds[r] is of this attempt
 
 A refused condition returns the old item, and that says whether the verb was already done. A plain
 conditional update on one item never conflicts with another, so concurrent requests of one account
-do not wait for each other. Shapes: docs/ledger.md.
+do not wait for each other. The number makes each hold one of a kind: a copy of a settle that comes
+late finds its own hold gone, and a copy of a reserve makes a hold that no record pays for, which
+the sweep gives back. Shapes: docs/ledger.md.
 """
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from tollgate.core.units import Micropoints
-from tollgate.errors import AccountInactiveError, InsufficientQuotaError, LedgerUnavailableError
+from tollgate.errors import (
+    AccountInactiveError,
+    InsufficientQuotaError,
+    LedgerUnavailableError,
+    RequestInProgressError,
+)
 from tollgate.ledger import items
 from tollgate.ledger.connection import connect, reaching_the_ledger
 from tollgate.ledger.items import Item
+from tollgate.ledger.journal import Journal
 from tollgate.ledger.model import Ask, Hold, Key, Reservation, UsageRecord, hold_amount
+from tollgate.ledger.writes import Answer, ConditionalWriter
 
 __all__ = ["DynamoLedger", "connect"]
 
 _RESERVE_ATTEMPTS_MAX = 10
 _SETTLE_ATTEMPTS_MAX = 3
-_JOURNAL_ATTEMPTS_MAX = 12
-_CONFLICT_ATTEMPTS_MAX = 8
-_BACKOFF_S = 0.02
-_BACKOFF_S_MAX = 0.5
-_CONFLICTS = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 
 
 class DynamoLedger:
@@ -43,10 +46,11 @@ class DynamoLedger:
     def __init__(
         self, client: Any, table: str, sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        """`client`: from `connect`; `sleep`: waits between tries of a conflicting journal."""
+        """`client`: from `connect`; `sleep`: waits between tries of a conflicting write."""
         self._client = client
         self._table = table
-        self._sleep = sleep
+        self._writer = ConditionalWriter(client, table, sleep)
+        self._journal = Journal(self._writer, table)
 
     def find_key(self, key_sha256: str) -> Key | None:
         """Return the key's record, or None."""
@@ -71,26 +75,30 @@ class DynamoLedger:
         """
         held, required = _first_try(reservation.ask)
         for _ in range(_RESERVE_ATTEMPTS_MAX):
-            old = self._try_reserve(reservation, held, required)
-            if old is None:
-                return _hold(reservation, held)
-            standing = _standing_hold(reservation, old)
+            answer = self._try_reserve(reservation, held, required)
+            if answer.is_written:
+                hold = reservation.hold(held)
+                return replace(hold, number=items.hold_number(answer.item, hold.attempt))
+            standing = _standing_hold(reservation, answer.item)
             if standing is not None:
                 return standing
-            held = required = _next_amount(reservation, old)
+            held = required = _next_amount(reservation, answer.item)
         raise LedgerUnavailableError
 
     def _try_reserve(
         self, reservation: Reservation, held: Micropoints, required: Micropoints
-    ) -> Item | None:
-        """Write the hold if `required` is there; return the refusing item, or None if written."""
+    ) -> Answer:
+        """Write the hold if `required` is there."""
+        hold = reservation.hold(held)
         values = {
             ":held": items.number(held),
             ":required": items.number(required),
-            ":hold": items.hold_item(_hold(reservation, held)),
+            ":hold": items.hold_item(hold),
             ":since": items.text(items.format_time(reservation.since)),
+            ":open": items.text(items.OPEN_PK),
             ":active": items.text("active"),
             ":zero": items.number(0),
+            ":one": items.number(1),
         }
         condition = "#status = :active AND balance >= :required AND attribute_not_exists(holds.#r)"
         if reservation.budget is not None:
@@ -100,15 +108,17 @@ class DynamoLedger:
                 " AND ((attribute_not_exists(key_used.#k) AND :room >= :zero)"
                 " OR key_used.#k <= :room)"
             )
-        return self._update(
-            reservation.account_id,
+        return self._writer.update(
+            items.account_key(reservation.account_id),
             update=(
                 "SET balance = balance - :held, held = held + :held, holds.#r = :hold,"
+                " numbers.#a = taken, taken = taken + :one,"
                 " key_used.#k = if_not_exists(key_used.#k, :zero) + :held,"
-                " open_since = if_not_exists(open_since, :since)"
+                " open_since = if_not_exists(open_since, :since),"
+                " #open = if_not_exists(#open, :open)"
             ),
             condition=condition,
-            names={"#r": reservation.request_id, "#k": reservation.key_id, "#status": "status"},
+            names=_names(hold) | {"#status": "status", "#open": "open"},
             values=values,
         )
 
@@ -120,31 +130,31 @@ class DynamoLedger:
         for _ in range(_RESERVE_ATTEMPTS_MAX):
             if amount <= hold.amount:
                 return hold
-            old = self._try_extend(hold, amount)
-            if old is None:
+            answer = self._try_extend(hold, amount)
+            if answer.is_written:
                 return replace(hold, amount=amount)
-            entry = old.get("holds", {"M": {}})["M"].get(hold.request_id)
-            if entry is None:
+            standing = _same_hold(hold, answer.item)
+            if standing is None:
                 return hold
-            standing = items.read_hold(hold.account_id, hold.request_id, entry["M"])
             if standing.amount != hold.amount:
                 return standing
-            amount = Micropoints(min(amount, hold.amount + items.amount(old, "balance")))
+            amount = Micropoints(min(amount, hold.amount + items.amount(answer.item, "balance")))
         return hold
 
-    def _try_extend(self, hold: Hold, amount: Micropoints) -> Item | None:
-        return self._update(
-            hold.account_id,
+    def _try_extend(self, hold: Hold, amount: Micropoints) -> Answer:
+        return self._writer.update(
+            items.account_key(hold.account_id),
             update=(
                 "SET balance = balance - :more, held = held + :more, holds.#r.amount = :amount,"
                 " key_used.#k = key_used.#k + :more"
             ),
-            condition="holds.#r.amount = :old AND balance >= :more",
-            names={"#r": hold.request_id, "#k": hold.key_id},
+            condition="holds.#r.amount = :old AND numbers.#a = :number AND balance >= :more",
+            names=_names(hold),
             values={
                 ":more": items.number(amount - hold.amount),
                 ":amount": items.number(amount),
                 ":old": items.number(hold.amount),
+                ":number": items.number(hold.number),
             },
         )
 
@@ -156,134 +166,63 @@ class DynamoLedger:
         for _ in range(_SETTLE_ATTEMPTS_MAX):
             if quota > hold.amount:
                 break
-            old = self._try_settle(hold, quota)
-            entry = None if old is None else old.get("holds", {"M": {}})["M"].get(hold.request_id)
-            if entry is None:
+            answer = self._try_settle(hold, quota)
+            standing = None if answer.is_written else _same_hold(hold, answer.item)
+            if standing is None:
                 return
             # An extend whose answer was lost took effect: the ledger's amount is the true one.
-            hold = items.read_hold(hold.account_id, hold.request_id, entry["M"])
+            hold = standing
         raise ValueError("a settled quota is at most its hold")
 
-    def _try_settle(self, hold: Hold, quota: Micropoints) -> Item | None:
-        return self._update(
-            hold.account_id,
+    def _try_settle(self, hold: Hold, quota: Micropoints) -> Answer:
+        return self._writer.update(
+            items.account_key(hold.account_id),
             update=(
                 "SET held = held - :amount, spent = spent + :quota, balance = balance + :rest,"
-                " key_used.#k = key_used.#k - :rest REMOVE holds.#r"
+                " key_used.#k = key_used.#k - :rest REMOVE holds.#r, numbers.#a"
             ),
-            condition="holds.#r.amount = :amount",
-            names={"#r": hold.request_id, "#k": hold.key_id},
+            condition="holds.#r.amount = :amount AND numbers.#a = :number",
+            names=_names(hold),
             values={
                 ":quota": items.number(quota),
                 ":rest": items.number(hold.amount - quota),
                 ":amount": items.number(hold.amount),
+                ":number": items.number(hold.number),
             },
         )
 
     def release(self, hold: Hold) -> None:
-        """Give back all that is held for the request, whatever `hold.amount` says."""
-        self._update(
-            hold.account_id,
+        """Give back all that this attempt holds, whatever `hold.amount` and number say."""
+        names = _names(hold)
+        self._writer.update(
+            items.account_key(hold.account_id),
             update=(
                 "SET held = held - holds.#r.amount, balance = balance + holds.#r.amount,"
-                " key_used.#k = key_used.#k - holds.#r.amount REMOVE holds.#r"
+                " key_used.#k = key_used.#k - holds.#r.amount REMOVE holds.#r, numbers.#a"
             ),
-            condition="attribute_exists(holds.#r)",
-            names={"#r": hold.request_id, "#k": hold.key_id},
-            values=None,
+            condition="holds.#r.attempt = :attempt",
+            names=names,
+            values={":attempt": items.text(names["#a"])},
         )
 
-    def journal(self, record: UsageRecord) -> None:
-        """Write the usage record and its day, once; waits its turn on a busy day item."""
-        for attempt in range(_JOURNAL_ATTEMPTS_MAX):
-            reasons = self._try_journal(record)
-            if reasons is None or "ConditionalCheckFailed" in reasons:
-                return
-            if not reasons & _CONFLICTS:
-                break
-            self._back_off(attempt)
-        raise LedgerUnavailableError
+    def journal(self, record: UsageRecord) -> UsageRecord:
+        """Write the usage record and its day, once; return the record that stands."""
+        return self._journal.write(record)
 
-    def _try_journal(self, record: UsageRecord) -> set[str] | None:
-        """Return the reasons of a cancelled transaction, or None if it was written."""
-        put = {
-            "TableName": self._table,
-            "Item": items.usage_item(record),
-            "ConditionExpression": "attribute_not_exists(pk)",
-        }
-        try:
-            with reaching_the_ledger():
-                self._client.transact_write_items(
-                    TransactItems=[{"Put": put}, {"Update": self._day_update(record)}]
-                )
-        except ClientError as error:
-            reasons = error.response.get("CancellationReasons", [])
-            return {reason.get("Code", "None") for reason in reasons}
-        return None
-
-    def _day_update(self, record: UsageRecord) -> Item:
-        day = items.format_time(record.since)[:10]
-        counts = {"requests": 1, "quota": record.quota}
-        counts |= {f"tokens_{kind}": count for kind, count in record.tokens.items()}
-        return {
-            "TableName": self._table,
-            "Key": items.day_key(record.account_id, day, record.model),
-            "UpdateExpression": "ADD "
-            + ", ".join(f"#{position} :{position}" for position in range(len(counts))),
-            "ExpressionAttributeNames": {f"#{at}": name for at, name in enumerate(counts)},
-            "ExpressionAttributeValues": {
-                f":{at}": items.number(count) for at, count in enumerate(counts.values())
-            },
-        }
-
-    def _update(
-        self,
-        account_id: str,
-        *,
-        update: str,
-        condition: str,
-        names: dict[str, str],
-        values: Item | None,
-    ) -> Item | None:
-        """Write to the account item; return None, or the item as it was if the condition failed.
-
-        Only a grant is a transaction on this item; a write that meets one is tried again.
-        """
-        arguments = {} if values is None else {"ExpressionAttributeValues": values}
-        for attempt in range(_CONFLICT_ATTEMPTS_MAX):
-            try:
-                with reaching_the_ledger():
-                    self._client.update_item(
-                        TableName=self._table,
-                        Key=items.account_key(account_id),
-                        UpdateExpression=update,
-                        ConditionExpression=condition,
-                        ExpressionAttributeNames=names,
-                        ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                        **arguments,
-                    )
-            except ClientError as error:
-                if error.response["Error"]["Code"] != "TransactionConflictException":
-                    return dict(error.response.get("Item", {}))
-            else:
-                return None
-            self._back_off(attempt)
-        raise LedgerUnavailableError
-
-    def _back_off(self, attempt: int) -> None:
-        """Wait a random while, longer each time."""
-        ceiling_s = min(_BACKOFF_S * 2**attempt, _BACKOFF_S_MAX)
-        self._sleep(random.uniform(0, ceiling_s))  # noqa: S311 - jitter
+    def void(self, hold: Hold, at: datetime) -> UsageRecord:
+        """Record that the request was lost, unless it is recorded; return the standing record."""
+        return self._journal.void(hold, at)
 
 
-def _hold(reservation: Reservation, amount: Micropoints) -> Hold:
-    return Hold(
-        account_id=reservation.account_id,
-        key_id=reservation.key_id,
-        request_id=reservation.request_id,
-        since=reservation.since,
-        amount=amount,
-    )
+def _names(hold: Hold) -> dict[str, str]:
+    attempt = hold.attempt or hold.request_id
+    return {"#r": hold.request_id, "#a": attempt, "#k": hold.key_id}
+
+
+def _same_hold(hold: Hold, account: Item) -> Hold | None:
+    """Return this very hold as the account has it, of whatever amount; None if it is closed."""
+    standing = items.find_hold(account, hold.account_id, hold.request_id)
+    return standing if standing is not None and standing.number == hold.number else None
 
 
 def _first_try(ask: Ask) -> tuple[Micropoints, Micropoints]:
@@ -292,11 +231,14 @@ def _first_try(ask: Ask) -> tuple[Micropoints, Micropoints]:
 
 
 def _standing_hold(reservation: Reservation, old: Item) -> Hold | None:
-    """Return the hold that an earlier try of this request has left, if one did."""
-    entry = old.get("holds", {"M": {}})["M"].get(reservation.request_id)
-    if entry is None:
-        return None
-    return items.read_hold(reservation.account_id, reservation.request_id, entry["M"])
+    """Return the hold that an earlier try of this attempt has left, if one did.
+
+    Raises: RequestInProgressError: another attempt's hold is there.
+    """
+    standing = items.find_hold(old, reservation.account_id, reservation.request_id)
+    if standing is not None and standing.attempt != reservation.hold(standing.amount).attempt:
+        raise RequestInProgressError
+    return standing
 
 
 def _next_amount(reservation: Reservation, old: Item) -> Micropoints:

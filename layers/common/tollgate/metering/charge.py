@@ -3,14 +3,16 @@
     reserve ──▶ (price ──▶ journal ──▶ settle) | release
 
 `close` ends every path: it settles what was journaled, journals what was not, releases the rest,
-and tries again for as long as the Lambda lives, since the sweep that heals a crash comes later.
+and tries again for a while, since the sweep that heals a crash comes minutes later and gives back
+what was not journaled.
 """
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from tollgate.core.units import Micropoints
 from tollgate.errors import LedgerUnavailableError, TollgateError
@@ -18,6 +20,7 @@ from tollgate.ledger.model import Hold, Ledger, Reservation, UsageRecord
 
 _log = logging.getLogger("tollgate.ledger")
 RETRY_DELAYS_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+_WAITED_FOR = 4  # of these delays, while the caller waits for the end of the answer
 
 
 class Charge:
@@ -32,19 +35,20 @@ class Charge:
     ) -> None:
         """`budget_s`: seconds until the Lambda must be done; `delays_s`: between tries."""
         self._ledger = ledger
-        self._reservation = reservation
+        self._reservation = replace(reservation, attempt=secrets.token_urlsafe(8))
         self._budget_s = budget_s
         self._delays_s = delays_s
         self._hold: Hold | None = None
         self._reserving: asyncio.Task[Hold] | None = None
         self._record: UsageRecord | None = None
-        self._is_journaled = False
+        self._standing: UsageRecord | None = None
         self._is_closed = False
 
     async def reserve(self) -> Hold:
         """Set the money aside.
 
-        Raises: InsufficientQuotaError; AccountInactiveError; LedgerUnavailableError.
+        Raises: InsufficientQuotaError; AccountInactiveError; RequestInProgressError;
+            LedgerUnavailableError.
         """
         work = asyncio.to_thread(self._ledger.reserve, self._reservation)
         # A task of its own: if the caller is cancelled the thread goes on, and `close` must know.
@@ -71,14 +75,14 @@ class Charge:
         return covered
 
     async def journal(self, record: UsageRecord) -> None:
-        """Write the usage record now; if the ledger fails, `close` goes on trying."""
-        self._record = record
-        try:
-            await asyncio.to_thread(self._ledger.journal, record)
-        except LedgerUnavailableError:
+        """Write the usage record now; if the ledger fails for long, `close` goes on trying.
+
+        The caller waits some seconds for it: an answer that is complete before its record is
+        written would be free if the Lambda died between the two.
+        """
+        self._record = replace(record, hold_number=self._require_hold().number)
+        if not await self._retry(self._write_record, self._delays_s[:_WAITED_FOR]):
             _log.warning("journal delayed: the ledger is unavailable", extra=self._fields())
-            return
-        self._is_journaled = True
 
     async def close(self) -> None:
         """Settle or release. Never raises for the ledger's sake; what stays undone is logged."""
@@ -87,9 +91,9 @@ class Charge:
         self._is_closed = True
         await self._await_reserve()
         if self._record is not None:
-            await self._settle(self._record)
+            await self._settle()
         elif self._hold is not None:
-            await self._retry("release", self._ledger.release, self._hold)
+            await self._finish("release", self._release)
 
     async def _await_reserve(self) -> None:
         """Learn how an interrupted or failed reserve ended.
@@ -103,32 +107,56 @@ class Charge:
             self._hold = await self._reserving
         except LedgerUnavailableError:
             with suppress(LedgerUnavailableError):
-                await asyncio.to_thread(self._ledger.release, _presumed_hold(self._reservation))
+                presumed = self._reservation.hold(Micropoints(0))  # of unknown amount
+                await asyncio.to_thread(self._ledger.release, presumed)
         except TollgateError:
             return  # refused: nothing is held, and the caller has the reason
 
-    async def _settle(self, record: UsageRecord) -> None:
-        if not self._is_journaled:
-            self._is_journaled = await self._retry("journal", self._ledger.journal, record)
-        if self._is_journaled:
-            await self._retry("settle", self._ledger.settle, self._require_hold(), record.quota)
+    async def _settle(self) -> None:
+        """Spend what the record says; nothing if it is the record of another hold.
 
-    async def _retry[**P](
-        self, verb: str, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs
-    ) -> bool:
-        """Call the ledger until it answers or time is up; return whether it did."""
-        for delay_s in (*self._delays_s, None):
-            try:
-                await asyncio.to_thread(call, *args, **kwargs)
-            except LedgerUnavailableError:
-                if delay_s is None or self._budget_s() < delay_s:
-                    break
-                await asyncio.sleep(delay_s)
-            else:
-                return True
+        That is so if another run of this request was charged before, or if the sweep took this
+        one for dead: its caller has the answer for nothing, and nobody pays twice.
+        """
+        if self._standing is None and not await self._finish("journal", self._write_record):
+            return
+        if self._standing is not None and self._standing.hold_number == self._require_hold().number:
+            await self._finish("settle", self._spend)
+        else:
+            _log.warning("recorded before: this answer is not charged", extra=self._fields())
+            await self._finish("release", self._release)
+
+    def _write_record(self) -> None:
+        if self._record is not None:
+            self._standing = self._ledger.journal(self._record)
+
+    def _spend(self) -> None:
+        if self._standing is not None:
+            self._ledger.settle(self._require_hold(), self._standing.quota)
+
+    def _release(self) -> None:
+        self._ledger.release(self._require_hold())
+
+    async def _finish(self, verb: str, call: Callable[[], None]) -> bool:
+        """Call the ledger until it answers or time is up; return whether it did, or log it."""
+        if await self._retry(call, self._delays_s):
+            return True
         fields = self._fields() | ({"record": asdict(self._record)} if self._record else {})
         _log.error("ledger unavailable: %s left undone, its hold stays", verb, extra=fields)
         return False
+
+    async def _retry(self, call: Callable[[], None], delays_s: Sequence[float]) -> bool:
+        """Call the ledger until it answers or time is up; return whether it did."""
+        for delay_s in (*delays_s, None):
+            try:
+                await asyncio.to_thread(call)
+            except LedgerUnavailableError:
+                if delay_s is None or self._budget_s() < delay_s:
+                    return False
+                await asyncio.sleep(delay_s)
+            else:
+                break
+        return True
 
     def _require_hold(self) -> Hold:
         if self._hold is None:
@@ -138,14 +166,3 @@ class Charge:
     def _fields(self) -> dict[str, object]:
         reservation = self._reservation
         return {"request_id": reservation.request_id, "account": reservation.account_id}
-
-
-def _presumed_hold(reservation: Reservation) -> Hold:
-    """Return the hold that a reserve of unknown outcome may have left, of unknown amount."""
-    return Hold(
-        account_id=reservation.account_id,
-        key_id=reservation.key_id,
-        request_id=reservation.request_id,
-        since=reservation.since,
-        amount=Micropoints(0),
-    )

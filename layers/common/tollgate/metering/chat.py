@@ -60,14 +60,20 @@ class Metering:
     draw_mark: Callable[[], str] = lambda: secrets.token_hex(8)
 
     def start(
-        self, order: ChatOrder, budget_s: Callable[[], float], *, is_padded: bool = False
+        self,
+        order: ChatOrder,
+        budget_s: Callable[[], float],
+        since: datetime | None = None,
+        *,
+        is_padded: bool = False,
     ) -> "ChatJob":
         """Return the job for one order; nothing has happened yet.
 
-        `budget_s`: seconds left until the upstream must be stopped; `is_padded`: a whole answer's
-        caller is kept alive meanwhile.
+        `budget_s`: seconds left until the upstream must be stopped. `since`: when the request
+        came, the same for every run of it; None: now. `is_padded`: a whole answer's caller is kept
+        alive meanwhile.
         """
-        return ChatJob(self, order, budget_s, is_padded=is_padded)
+        return ChatJob(self, order, budget_s, since or self.now(), is_padded=is_padded)
 
 
 class ChatJob:
@@ -78,6 +84,7 @@ class ChatJob:
         metering: Metering,
         order: ChatOrder,
         budget_s: Callable[[], float],
+        since: datetime,
         *,
         is_padded: bool,
     ) -> None:
@@ -85,7 +92,7 @@ class ChatJob:
         self._metering = metering
         self._order = order
         self._budget_s = budget_s
-        self._since = metering.now()
+        self._since = since
         self._charge: Charge | None = None
         self._quote: Quote | None = None
         self._hold_amount = Micropoints(0)

@@ -55,6 +55,7 @@ TABLE: dict[type[BaseException], Row] = {
         status=502, error_type="server_error", code="web_search_failed"
     ),
     errors.UpstreamError: Row(status=502, error_type="server_error", code="upstream_error"),
+    errors.RequestInProgressError: Row(status=409, error_type=_INVALID, code="request_in_progress"),
     errors.LedgerError: Row(status=503, error_type="server_error", code="ledger_unavailable"),
     Exception: Row(
         status=500, error_type="server_error", code="internal_error", is_message_shown=False

@@ -1,8 +1,9 @@
-"""A request's body, id and deadline, read from the ASGI scope and bounded."""
+"""A request's body, id, time and deadline, read from the ASGI scope and bounded."""
 
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 
 from starlette.requests import Request
 
@@ -68,6 +69,20 @@ def find_request_id(scope: Mapping[str, object]) -> str:
     """
     found = getattr(scope.get("aws.context"), "aws_request_id", None)
     return found if isinstance(found, str) and found else str(uuid.uuid4())
+
+
+def find_request_time(scope: Mapping[str, object], now: datetime) -> datetime:
+    """Return when API Gateway took the request (aware UTC, whole milliseconds), else `now`.
+
+    Two runs of one invocation find the same time, and so the same usage record; a sandbox whose
+    clock is wrong does not make holds that look old.
+    """
+    event = scope.get("aws.event")
+    context = event.get("requestContext") if isinstance(event, Mapping) else None
+    epoch_ms = context.get("requestTimeEpoch") if isinstance(context, Mapping) else None
+    if not isinstance(epoch_ms, int):
+        return now
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=epoch_ms)
 
 
 def find_budget_s(scope: Mapping[str, object], *, is_silent: bool) -> Callable[[], float]:

@@ -1,0 +1,66 @@
+"""The sweep's side of the ledger: the sparse index of accounts that may have open holds.
+
+A reserve puts an account into the index (`open`, `open_since`) if it is not in it; only the sweep
+moves it or takes it out, so requests never write to the index twice. The index lags behind the
+table; the account itself is read consistently before anything is done.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from tollgate.ledger import items
+from tollgate.ledger.accounts import DynamoAccounts
+from tollgate.ledger.connection import reaching_the_ledger
+from tollgate.ledger.model import Account
+from tollgate.ledger.store import DynamoLedger
+
+
+class DynamoSweptLedger(DynamoLedger):
+    """Implements `ledger.sweep.SweptLedger` on one table."""
+
+    def __init__(self, client: Any, table: str) -> None:
+        """`client`: from `connection.connect`."""
+        super().__init__(client, table)
+        self._accounts = DynamoAccounts(client, table)
+
+    def open_accounts(self, before: datetime) -> Iterator[str]:
+        """Yield the accounts whose `open_since` is before, the oldest first."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            IndexName=items.OPEN_INDEX,
+            KeyConditionExpression="#open = :open AND open_since < :before",
+            ExpressionAttributeNames={"#open": "open"},
+            ExpressionAttributeValues={
+                ":open": items.text(items.OPEN_PK),
+                ":before": items.text(items.format_time(before)),
+            },
+        )
+        with reaching_the_ledger():
+            for page in pages:
+                for item in page["Items"]:
+                    yield item["pk"]["S"].partition("#")[2]
+
+    def find_account(self, account_id: str) -> Account:
+        """Return the account, read consistently."""
+        return self._accounts.find_account(account_id)
+
+    def move_open_since(self, account: Account, to: datetime | None) -> bool:
+        """Move the account in the index or take it out, unless it has changed."""
+        if account.open_since is None:
+            return False
+        values = {":was": items.text(items.format_time(account.open_since))}
+        if to is None:
+            values[":taken"] = items.number(account.taken)
+            update, condition = "REMOVE #open, open_since", " AND taken = :taken"
+        else:
+            values[":to"] = items.text(items.format_time(to))
+            update, condition = "SET open_since = :to", ""
+        answer = self._writer.update(
+            items.account_key(account.account_id),
+            update=update,
+            condition="open_since = :was" + condition,
+            names={"#open": "open"} if to is None else None,
+            values=values,
+        )
+        return answer.is_written

@@ -1,0 +1,171 @@
+"""The sweep: what becomes of the holds that a dead Lambda left.
+
+    each account with a hold that may be old, the oldest first
+      each hold older than HOLD_AGE_MAX:  void ──▶ the record that stands ──▶ settle
+      open_since  ──▶ the oldest hold that is left, or none
+
+`void` puts a free record where the request's own would be, unless that is there. So settling with
+the record that stands spends what was journaled and gives back what was not, and a Lambda that
+wakes up later finds the record and charges nothing: never both. Two sweeps at once do the same
+writes, and each takes effect once.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from tollgate.core.units import Micropoints
+from tollgate.errors import LedgerError
+from tollgate.ledger.model import Account, Hold, UsageRecord
+
+# A Lambda lives 15 minutes; the rest is for clocks that differ and for a request that waited for
+# its Lambda. A hold that is taken for dead too early still costs nobody money, only its charge.
+HOLD_AGE_MAX = timedelta(minutes=20)
+
+_log = logging.getLogger("tollgate.ledger")
+
+
+class SweptLedger(Protocol):
+    """What the sweep needs of the ledger. All raise LedgerUnavailableError."""
+
+    def open_accounts(self, before: datetime) -> Iterator[str]:
+        """Yield the accounts whose `open_since` is before, the oldest first; may lag behind."""
+
+    def find_account(self, account_id: str) -> Account:
+        """Return the account as it stands now.
+
+        Raises: LedgerConflictError: there is none.
+        """
+
+    def void(self, hold: Hold, at: datetime) -> UsageRecord:
+        """Record that the request was lost, unless it is recorded; return the standing record."""
+
+    def settle(self, hold: Hold, quota: Micropoints) -> None:
+        """Spend `quota` of this very hold and give the rest back; nothing if it is closed."""
+
+    def move_open_since(self, account: Account, to: datetime | None) -> bool:
+        """Set `open_since`, or take the account off the list (None); return whether it was done.
+
+        Not done if `open_since` is not what it was in `account`, nor, for None, if a hold was
+        made since.
+        """
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What one sweep did. `returned`: given back to balances; `failed`: left for the next one."""
+
+    accounts: int = 0
+    settled: int = 0
+    released: int = 0
+    failed: int = 0
+    returned: Micropoints = Micropoints(0)
+    is_complete: bool = True
+
+    @property
+    def healed(self) -> int:
+        """Holds that were ended."""
+        return self.settled + self.released
+
+
+def sweep(
+    ledger: SweptLedger,
+    *,
+    now: Callable[[], datetime],
+    budget_s: Callable[[], float],
+    age_max: timedelta = HOLD_AGE_MAX,
+) -> Tally:
+    """Heal what is old; stop when `budget_s` is used up, and the next sweep goes on from there.
+
+    `now` returns aware UTC. An account that fails is left for the next sweep and stops no other.
+
+    Raises: LedgerUnavailableError: not even the list of accounts could be read.
+    """
+    return _Sweep(ledger, now, budget_s, age_max).run()
+
+
+class _Sweep:
+    """One pass."""
+
+    def __init__(
+        self,
+        ledger: SweptLedger,
+        now: Callable[[], datetime],
+        budget_s: Callable[[], float],
+        age_max: timedelta,
+    ) -> None:
+        self._ledger = ledger
+        self._now = now
+        self._budget_s = budget_s
+        self._before = now() - age_max
+        self._tally = Tally()
+
+    def run(self) -> Tally:
+        for account_id in self._ledger.open_accounts(self._before):
+            if not self._has_time():
+                break
+            try:
+                self._visit(account_id)
+            except LedgerError:
+                self._tally.failed += 1
+                _log.warning("sweep failed for an account", extra={"account": account_id})
+        return self._tally
+
+    def _has_time(self) -> bool:
+        self._tally.is_complete = self._budget_s() > 0
+        return self._tally.is_complete
+
+    def _visit(self, account_id: str) -> None:
+        account = self._ledger.find_account(account_id)
+        self._tally.accounts += 1
+        old = [hold for hold in account.holds.values() if hold.since < self._before]
+        for hold in sorted(old, key=lambda hold: hold.since):
+            if not self._has_time():
+                return
+            self._heal(hold)
+        self._move(self._ledger.find_account(account_id) if old else account)
+
+    def _heal(self, hold: Hold) -> None:
+        record = self._ledger.void(hold, self._now())
+        quota = payable(hold, record)
+        if quota > hold.amount:
+            # Raised since it was read: its Lambda lives after all, or has just settled.
+            self._tally.failed += 1
+            return
+        self._ledger.settle(hold, quota)
+        self._tally.returned = Micropoints(self._tally.returned + hold.amount - quota)
+        self._count(hold, record)
+
+    def _count(self, hold: Hold, record: UsageRecord) -> None:
+        is_settled = record.hold_number == hold.number and record.outcome != "lost"
+        self._tally.settled += is_settled
+        self._tally.released += not is_settled
+        _log.info(
+            "healed a hold",
+            extra={
+                "account": hold.account_id,
+                "request_id": hold.request_id,
+                "held_micropoints": hold.amount,
+                "quota_micropoints": payable(hold, record),
+                "outcome": record.outcome,
+            },
+        )
+
+    def _move(self, account: Account) -> None:
+        """Let `open_since` say the oldest hold's time, so that the list stays short.
+
+        An account that made a hold meanwhile stays on the list and is looked at again when that
+        one could be old.
+        """
+        oldest = min((hold.since for hold in account.holds.values()), default=None)
+        if account.open_since is None or oldest == account.open_since:
+            return
+        if not self._ledger.move_open_since(account, oldest) and oldest is None:
+            self._ledger.move_open_since(account, self._now())
+
+
+def payable(hold: Hold, record: UsageRecord) -> Micropoints:
+    """Return what of a hold its request's record spends: nothing if another hold has paid it."""
+    return record.quota if record.hold_number == hold.number else Micropoints(0)

@@ -1,0 +1,121 @@
+"""Conditional writes to one item, and what the item said where it refused.
+
+Hand-written because boto3 has no such thing: it raises for a refusal, which is an answer here, and
+does not wait for the transaction that a write met.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tollgate.errors import LedgerUnavailableError
+from tollgate.ledger.connection import reaching_the_ledger
+from tollgate.ledger.items import Item
+
+_CONFLICT_ATTEMPTS_MAX = 12
+_BACKOFF_S = 0.02
+_BACKOFF_S_MAX = 0.5
+_REFUSED = "ConditionalCheckFailedException"
+_TRANSACTION_FULL = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """How a conditional write ended.
+
+    `item`: what was asked back of a written item; the whole old item, or nothing where there is
+    none, if the condition refused.
+    """
+
+    is_written: bool
+    item: Item
+
+
+class ConditionalWriter:
+    """Writes to one table. All raise LedgerUnavailableError; the outcome is unknown then."""
+
+    def __init__(
+        self, client: Any, table: str, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        """`client`: from `connection.connect`; `sleep`: waits for a transaction in the way."""
+        self._client = client
+        self._table = table
+        self._sleep = sleep
+
+    def update(
+        self,
+        key: Item,
+        *,
+        update: str,
+        condition: str,
+        names: dict[str, str] | None = None,
+        values: Item | None = None,
+    ) -> Answer:
+        """Update one item; a written one answers with the attributes that were updated."""
+        arguments: Item = {"ExpressionAttributeNames": names} if names else {}
+        arguments |= {"ExpressionAttributeValues": values} if values else {}
+        return self._write(
+            self._client.update_item,
+            Key=key,
+            UpdateExpression=update,
+            ConditionExpression=condition,
+            ReturnValues="UPDATED_NEW",
+            **arguments,
+        )
+
+    def put(self, item: Item, *, condition: str) -> Answer:
+        """Put one item."""
+        return self._write(self._client.put_item, Item=item, ConditionExpression=condition)
+
+    def _write(self, call: Callable[..., Any], **arguments: Any) -> Answer:
+        for _ in self._tries():
+            try:
+                with reaching_the_ledger():
+                    answer = call(
+                        TableName=self._table,
+                        ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                        **arguments,
+                    )
+            except ClientError as error:
+                if error.response["Error"]["Code"] == _REFUSED:
+                    return Answer(is_written=False, item=error.response.get("Item", {}))
+            else:
+                return Answer(is_written=True, item=answer.get("Attributes", {}))
+        raise LedgerUnavailableError
+
+    def transact(self, *writes: Item) -> list[Answer]:
+        """Write all or nothing; return an answer a write, all written or at least one refused.
+
+        `writes`: as TransactWriteItems takes them.
+        """
+        for _ in self._tries():
+            try:
+                with reaching_the_ledger():
+                    self._client.transact_write_items(TransactItems=list(writes))
+            except ClientError as error:
+                reasons = error.response.get("CancellationReasons", [])
+                codes = {reason.get("Code", "None") for reason in reasons}
+                if "ConditionalCheckFailed" in codes:
+                    return [_read_reason(reason) for reason in reasons]
+                if not codes & _TRANSACTION_FULL:
+                    raise LedgerUnavailableError from error
+            else:
+                return [Answer(is_written=True, item={})] * len(writes)
+        raise LedgerUnavailableError
+
+    def _tries(self) -> Iterator[int]:
+        """Yield once a try; wait a random while before each but the first, longer each time."""
+        for attempt in range(_CONFLICT_ATTEMPTS_MAX):
+            if attempt:
+                ceiling_s = min(_BACKOFF_S * 2**attempt, _BACKOFF_S_MAX)
+                self._sleep(random.uniform(0, ceiling_s))  # noqa: S311 - jitter
+            yield attempt
+
+
+def _read_reason(reason: Item) -> Answer:
+    is_refused = reason.get("Code") == "ConditionalCheckFailed"
+    return Answer(is_written=not is_refused, item=reason.get("Item", {}))

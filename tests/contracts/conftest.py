@@ -1,0 +1,81 @@
+"""An account on each implementation of the ledger, to be looked at."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import pytest
+from tollgate.core.units import Micropoints
+from tollgate.ledger.accounts import DynamoAccounts
+from tollgate.ledger.model import Account, Ledger, Status
+from tollgate.ledger.open_accounts import DynamoSweptLedger
+from tollgate.ledger.sweep import SweptLedger
+
+from tests.fakes.ledger import FakeLedger
+
+NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+class AnyLedger(Ledger, SweptLedger, Protocol):
+    """Both sides of a ledger: the requests' and the sweep's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """A ledger with an account that can be looked at."""
+
+    ledger: AnyLedger
+    read: Callable[[], Account]
+    suspend: Callable[[], None]
+
+    def check(self) -> Account:
+        """Return the account; its sums agree and nothing is below zero."""
+        account = self.read()
+        assert account.granted == account.balance + account.held + account.spent
+        assert account.held == sum(hold.amount for hold in account.holds.values())
+        assert account.balance >= 0
+        assert all(used >= 0 for used in account.key_used.values())
+        return account
+
+
+@pytest.fixture(params=["fake", "dynamodb"])
+def make_bench(request: pytest.FixtureRequest) -> Callable[[int], Bench]:
+    """Return a function that opens an account with a balance."""
+    if request.param == "fake":
+        return _fake_bench
+    client: Any = request.getfixturevalue("dynamodb_client")
+    table: str = request.getfixturevalue("table")
+    return lambda balance: _dynamo_bench(client, table, balance)
+
+
+def _fake_bench(balance: int) -> Bench:
+    ledger = FakeLedger()
+    amount = Micropoints(balance)
+    ledger.accounts["a"] = Account(
+        account_id="a",
+        status="active",
+        created_at=NOW,
+        balance=amount,
+        held=Micropoints(0),
+        spent=Micropoints(0),
+        granted=amount,
+    )
+
+    def suspend() -> None:
+        ledger.accounts["a"] = replace(ledger.accounts["a"], status="suspended")
+
+    return Bench(ledger=ledger, read=lambda: ledger.accounts["a"], suspend=suspend)
+
+
+def _dynamo_bench(client: Any, table: str, balance: int) -> Bench:
+    accounts = DynamoAccounts(client, table)
+    accounts.create_account("a", NOW)
+    if balance:
+        accounts.grant("a", "first", Micropoints(balance), at=NOW, note="")
+    suspended: Status = "suspended"
+    return Bench(
+        ledger=DynamoSweptLedger(client, table),
+        read=lambda: accounts.find_account("a"),
+        suspend=lambda: accounts.set_account_status("a", suspended),
+    )

@@ -28,6 +28,7 @@ class Bench:
     ledger: AnyLedger
     read: Callable[[], Account]
     suspend: Callable[[], None]
+    grant: Callable[[str, int, str], bool]
 
     def check(self) -> Account:
         """Return the account; its sums agree and nothing is below zero."""
@@ -46,29 +47,28 @@ def make_bench(request: pytest.FixtureRequest) -> Callable[[int], Bench]:
         return _fake_bench
     client: Any = request.getfixturevalue("dynamodb_client")
     table: str = request.getfixturevalue("table")
-    return lambda balance: _dynamo_bench(client, table, balance)
+    return lambda balance: dynamo_bench(client, table, balance)
 
 
 def _fake_bench(balance: int) -> Bench:
     ledger = FakeLedger()
-    amount = Micropoints(balance)
-    ledger.accounts["a"] = Account(
-        account_id="a",
-        status="active",
-        created_at=NOW,
-        balance=amount,
-        held=Micropoints(0),
-        spent=Micropoints(0),
-        granted=amount,
-    )
+    ledger.open_account("a", NOW)
+    if balance:
+        ledger.grant("a", "first", Micropoints(balance))
 
     def suspend() -> None:
         ledger.accounts["a"] = replace(ledger.accounts["a"], status="suspended")
 
-    return Bench(ledger=ledger, read=lambda: ledger.accounts["a"], suspend=suspend)
+    return Bench(
+        ledger=ledger,
+        read=lambda: ledger.accounts["a"],
+        suspend=suspend,
+        grant=lambda name, amount, account: ledger.grant(account, name, Micropoints(amount)),
+    )
 
 
-def _dynamo_bench(client: Any, table: str, balance: int) -> Bench:
+def dynamo_bench(client: Any, table: str, balance: int) -> Bench:
+    """Return a bench on a table of its own."""
     accounts = DynamoAccounts(client, table)
     accounts.create_account("a", NOW)
     if balance:
@@ -78,4 +78,7 @@ def _dynamo_bench(client: Any, table: str, balance: int) -> Bench:
         ledger=DynamoSweptLedger(client, table),
         read=lambda: accounts.find_account("a"),
         suspend=lambda: accounts.set_account_status("a", suspended),
+        grant=lambda name, amount, account: accounts.grant(
+            account, name, Micropoints(amount), at=NOW, note=""
+        ),
     )

@@ -8,6 +8,7 @@ from tollgate.core.units import Micropoints
 from tollgate.errors import (
     AccountInactiveError,
     InsufficientQuotaError,
+    LedgerConflictError,
     RequestInProgressError,
 )
 from tollgate.ledger.model import Ask, Hold, Reservation, UsageRecord
@@ -344,3 +345,19 @@ def test_journal_is_written_once(make_bench: Callable[[int], Bench]) -> None:
     bench.ledger.settle(hold, Micropoints(120))
 
     assert bench.check().spent == 120
+
+
+def test_grant_is_once_per_id(make_bench: Callable[[int], Bench]) -> None:
+    """A repeated top-up says so and adds nothing."""
+    bench = make_bench(0)
+
+    assert [bench.grant("g", 500, "a") for _ in range(2)] == [True, False]
+    assert (bench.check().balance, bench.check().granted) == (500, 500)
+
+
+def test_grant_to_nobody_is_refused(make_bench: Callable[[int], Bench]) -> None:
+    """No account comes into being by a top-up."""
+    bench = make_bench(0)
+
+    with pytest.raises(LedgerConflictError):
+        bench.grant("g", 500, "nobody")

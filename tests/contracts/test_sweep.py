@@ -173,6 +173,22 @@ def test_reserve_beside_the_sweep_is_not_forgotten(make_bench: Callable[[int], B
     assert (bench.check().held, bench.check().open_since) == (0, None)
 
 
+def test_sweep_that_dawdles_moves_no_account_that_came_back(
+    make_bench: Callable[[int], Bench],
+) -> None:
+    """Another sweep took the account off, a request put it on again: its time stays the hold's."""
+    bench = make_bench(1000)
+    bench.ledger.settle(reserve(bench), Micropoints(120))
+
+    def come_back() -> None:
+        run(bench.ledger)
+        reserve(bench, "r-2", LATER - timedelta(seconds=5))
+
+    run(Racing(bench, come_back))  # type: ignore[arg-type]
+
+    assert bench.check().open_since == LATER - timedelta(seconds=5)
+
+
 def test_extend_beside_the_sweep_is_left_to_the_next_one(
     make_bench: Callable[[int], Bench],
 ) -> None:

@@ -33,7 +33,35 @@ class FakeLedger:
         self.accounts: dict[str, Account] = {}
         self.keys: dict[str, Key] = {}
         self.records: dict[str, UsageRecord] = {}
+        self.grants: dict[str, Micropoints] = {}
         self._lock = threading.Lock()
+
+    def open_account(self, account_id: str, at: datetime) -> None:
+        nothing = Micropoints(0)
+        self.accounts[account_id] = Account(
+            account_id=account_id,
+            status="active",
+            created_at=at,
+            balance=nothing,
+            held=nothing,
+            spent=nothing,
+            granted=nothing,
+        )
+
+    def grant(self, account_id: str, grant_id: str, amount: Micropoints) -> bool:
+        with self._lock:
+            if account_id not in self.accounts:
+                raise LedgerConflictError
+            if grant_id in self.grants:
+                return False
+            self.grants[grant_id] = amount
+            account = self.accounts[account_id]
+            self.accounts[account_id] = replace(
+                account,
+                balance=Micropoints(account.balance + amount),
+                granted=Micropoints(account.granted + amount),
+            )
+            return True
 
     def find_key(self, key_sha256: str) -> Key | None:
         return self.keys.get(key_sha256)
@@ -111,7 +139,10 @@ class FakeLedger:
     def move_open_since(self, account: Account, to: datetime | None) -> bool:
         with self._lock:
             now = self.accounts[account.account_id]
-            if now.open_since != account.open_since or (to is None and now.taken != account.taken):
+            is_changed = (
+                now.taken != account.taken if to is None else now.open_since != account.open_since
+            )
+            if is_changed:
                 return False
             self.accounts[account.account_id] = replace(now, open_since=to)
             return True

@@ -167,7 +167,8 @@ class Account:
     """An account as it stands: `granted = balance + held + spent`, `held = sum of holds`, always.
 
     `key_used` is spent plus held by key id: what a key's budget is compared with. `taken` counts
-    the holds ever made. `open_since`: no open hold is older; None only where there is none.
+    the holds ever made. `open_since`: when the first hold was made since the sweep last looked, or
+    the oldest that it left; None only where no hold is open.
     """
 
     account_id: str

@@ -47,20 +47,27 @@ class DynamoSweptLedger(DynamoLedger):
 
     def move_open_since(self, account: Account, to: datetime | None) -> bool:
         """Move the account in the index or take it out, unless it has changed."""
+        if to is None:
+            return self._take_out(account)
         if account.open_since is None:
             return False
-        values = {":was": items.text(items.format_time(account.open_since))}
-        if to is None:
-            values[":taken"] = items.number(account.taken)
-            update, condition = "REMOVE #open, open_since", " AND taken = :taken"
-        else:
-            values[":to"] = items.text(items.format_time(to))
-            update, condition = "SET open_since = :to", ""
         answer = self._writer.update(
             items.account_key(account.account_id),
-            update=update,
-            condition="open_since = :was" + condition,
-            names={"#open": "open"} if to is None else None,
-            values=values,
+            update="SET open_since = :to",
+            condition="open_since = :was",
+            values={
+                ":was": items.text(items.format_time(account.open_since)),
+                ":to": items.text(items.format_time(to)),
+            },
+        )
+        return answer.is_written
+
+    def _take_out(self, account: Account) -> bool:
+        answer = self._writer.update(
+            items.account_key(account.account_id),
+            update="REMOVE #open, open_since",
+            condition="taken = :taken",
+            names={"#open": "open"},
+            values={":taken": items.number(account.taken)},
         )
         return answer.is_written

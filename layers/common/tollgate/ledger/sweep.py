@@ -48,8 +48,8 @@ class SweptLedger(Protocol):
     def move_open_since(self, account: Account, to: datetime | None) -> bool:
         """Set `open_since`, or take the account off the list (None); return whether it was done.
 
-        Not done if `open_since` is not what it was in `account`, nor, for None, if a hold was
-        made since.
+        Not done if `open_since` is not what it was in `account`; for None, if a hold was made
+        since.
         """
 
 

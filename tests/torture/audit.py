@@ -1,0 +1,73 @@
+"""What must be true when all is over, read from the table itself and past Tollgate's own code."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer
+
+type Row = dict[str, Any]
+
+
+def read_table(client: Any, table: str) -> list[Row]:
+    """Return every item, as plain values."""
+    read = TypeDeserializer().deserialize
+    pages = client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+    return [
+        {name: read(value) for name, value in item.items()}
+        for page in pages
+        for item in page["Items"]
+    ]
+
+
+def audit(rows: Iterable[Row]) -> list[str]:
+    """Return what does not agree; an empty list is the promise kept."""
+    wrong: list[str] = []
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[_kind(row)].append(row)
+    for account in found["ACCOUNT"]:
+        wrong += _audit_account(account, found)
+    ids = Counter(row["request_id"] for row in found["USAGE"])
+    wrong += [f"{name}: {count} records" for name, count in ids.items() if count > 1]
+    return wrong
+
+
+def _audit_account(account: Row, found: Mapping[str, list[Row]]) -> list[str]:
+    name = account["account"]
+    usage = [row for row in found["USAGE"] if row["account"] == name]
+    days = [row for row in found["DAY"] if row["pk"] == account["pk"]]
+    grants = [row for row in found["GRANT"] if row["pk"] == account["pk"]]
+    charged = [row for row in usage if row["outcome"] != "lost"]
+    by_key: Counter[str] = Counter()
+    for row in usage:
+        by_key[row["key_id"]] += row["quota"]
+    pairs = {
+        "granted = balance + spent": (account["granted"], account["balance"] + account["spent"]),
+        "granted = sum of grants": (account["granted"], sum(row["amount"] for row in grants)),
+        "held = 0": (account["held"], 0),
+        "no holds": ((account["holds"], account["numbers"]), ({}, {})),
+        "off the sweep's list": ("open_since" in account or "open" in account, False),
+        "balance >= 0": (min(account["balance"], 0), 0),
+        "spent = sum of usage": (account["spent"], sum(row["quota"] for row in usage)),
+        "spent = sum of days": (account["spent"], sum(row["quota"] for row in days)),
+        "requests of days": (sum(row["requests"] for row in days), len(charged)),
+        "prompt tokens of days": (
+            sum(row.get("tokens_prompt", 0) for row in days),
+            sum(row["tokens"].get("prompt", 0) for row in charged),
+        ),
+        "spent by key": (
+            {key: used for key, used in account["key_used"].items() if used},
+            {key: used for key, used in by_key.items() if used},
+        ),
+    }
+    return [
+        f"{name}: {rule}: {pair[0]} != {pair[1]}"
+        for rule, pair in pairs.items()
+        if pair[0] != pair[1]
+    ]
+
+
+def _kind(row: Row) -> str:
+    pk, sk = row["pk"].split("#")[0], row["sk"].split("#")[0]
+    return pk if pk == "USAGE" else sk

@@ -1,11 +1,15 @@
 """What the template must say for streaming, safety and money; each was once got wrong somewhere."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tollgate.ledger.sweep import HOLD_AGE_MAX, Tally
+from tollgate.ledger.table import create_table
 from tollgate.web.envelope import ALLOWED_HEADERS, ALLOWED_METHODS
 
+from functions.billing.sweep import format_metrics, measure
 from local.sandbox import ROOT
 from local.template import load_template
 
@@ -123,3 +127,54 @@ def test_gateway_errors_have_openais_form() -> None:
         assert set(body["error"]) == {"message", "type", "param", "code"}, name
         assert headers["x-request-id"] == "context.requestId", name
         assert "access-control-allow-origin" in headers, name
+
+
+def test_index_of_open_accounts_is_the_stores() -> None:
+    """Databases on this machine are made by `create_table`, and must be what AWS has."""
+    made: dict[str, Any] = {}
+
+    class Client:
+        def create_table(self, **arguments: Any) -> None:
+            made.update(arguments)
+
+        def get_waiter(self, name: str) -> Any:
+            return SimpleNamespace(wait=lambda **_: None)
+
+    create_table(Client(), "t")
+    properties = RESOURCES["Table"]["Properties"]
+
+    for name in ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes"):
+        assert properties[name] == made[name], name
+
+
+def test_sweep_is_called_often_and_ends_before_the_next() -> None:
+    """Every few minutes, once, and never longer than that."""
+    sweep = FUNCTIONS["SweepFunction"]
+
+    assert sweep["Events"]["Sweep"]["Properties"]["Schedule"] == "rate(5 minutes)"
+    assert sweep["Timeout"] < 300
+    assert sweep["EventInvokeConfig"]["MaximumRetryAttempts"] == 0
+
+
+def test_hold_is_old_when_no_function_that_made_it_can_live() -> None:
+    """The longest time-out and five minutes for clocks and waiting."""
+    longest_s = max(function["Timeout"] for function in FUNCTIONS.values())
+
+    assert HOLD_AGE_MAX.total_seconds() >= longest_s + 300
+
+
+def test_alarms_watch_metrics_that_are_written() -> None:
+    """A metric by another name would never alarm."""
+    alarms = [one for one in RESOURCES.values() if one["Type"] == "AWS::CloudWatch::Alarm"]
+    line = json.loads(format_metrics(measure(Tally()), "t", at_ms=0))
+    [definition] = line["_aws"]["CloudWatchMetrics"]
+    written = {metric["Name"] for metric in definition["Metrics"]}
+
+    assert {"HoldsHealed", "HoldsFailed", "SweepsCompleted"} == {
+        alarm["Properties"]["MetricName"] for alarm in alarms
+    }
+    assert all(name in line for name in written | set(definition["Dimensions"][0]))
+    for alarm in (one["Properties"] for one in alarms):
+        assert alarm["Namespace"] == definition["Namespace"]
+        assert alarm["MetricName"] in written
+        assert [one["Name"] for one in alarm["Dimensions"]] == definition["Dimensions"][0]

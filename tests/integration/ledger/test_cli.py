@@ -91,6 +91,37 @@ def test_key_is_disabled_and_enabled(run: Run) -> None:
     assert statuses == ["disabled", "active"]
 
 
+def test_budget_of_a_key_is_set_and_lifted(run: Run) -> None:
+    """What functions read of the key follows the command; a key that is not there is said."""
+    run("account", "create", "alice")
+    key_id = read(run("--json", "key", "create", "alice"))["key_id"]
+
+    budgets = []
+    for points in (("2.5",), ()):
+        read(run("--json", "key", "budget", "alice", key_id, *points))
+        budgets += [one["budget"] for one in read(run("--json", "key", "list", "alice"))]
+    refused = run("key", "budget", "alice", "key_nobody", "5")
+
+    assert budgets == [2.5, None]
+    assert (refused.returncode, "has no key" in refused.stderr) == (1, True)
+
+
+def test_sweep_says_what_it_did(run: Run, dynamodb_client: Any, table: str) -> None:
+    """Old holds are ended, one charged and one given back; a second sweep has none."""
+    run("account", "create", "a", "--grant", "5")
+    ledger = DynamoLedger(dynamodb_client, table)
+    holds = [ledger.reserve(reservation(ask(100), f"r-{number}")) for number in range(2)]
+    ledger.journal(record(holds[0], 40))
+
+    first = read(run("--json", "sweep"))
+    second = run("sweep").stdout
+
+    assert (first["settled"], first["released"], first["returned"]) == (1, 1, 0.00016)
+    assert (first["failed"], first["is_complete"]) == (0, True)
+    assert "older than 20 minutes: 0 settled, 0 released, 0 left" in second
+    assert DynamoAccounts(dynamodb_client, table).find_account("a").spent == 40
+
+
 def test_usage_lists_records_and_days(run: Run, dynamodb_client: Any, table: str) -> None:
     """Records come newest first and limited; days have their sums; the total is of all days."""
     run("account", "create", "a", "--grant", "5")

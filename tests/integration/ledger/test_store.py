@@ -1,21 +1,31 @@
 """The store where only the real database tells: races, items, and a database that is not there."""
 
+import random
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tollgate.core.keys import key_sha256, make_key
 from tollgate.core.units import Micropoints
-from tollgate.errors import InsufficientQuotaError, LedgerUnavailableError
+from tollgate.errors import (
+    AccountInactiveError,
+    InsufficientQuotaError,
+    InvalidKeyError,
+    LedgerUnavailableError,
+)
 from tollgate.ledger.accounts import DynamoAccounts
 from tollgate.ledger.connection import connect
-from tollgate.ledger.model import Hold
+from tollgate.ledger.model import Hold, Key
 from tollgate.ledger.store import DynamoLedger
+from tollgate.web.auth import Authenticator
 
+from bench.ledger_scale import busy_account, item_bytes, write_units
 from tests.contracts.test_ledger import ask, record, reservation
 
 NOW = datetime(2026, 11, 30, 23, 59, 59, 999999, tzinfo=UTC)
@@ -59,6 +69,88 @@ def test_parallel_reserves_admit_what_the_balance_pays_for(
     assert sum(isinstance(one, InsufficientQuotaError) for one in found) == 170
     assert (account.balance, account.held) == (0, 900)
     assert len(account.holds) == 30
+
+
+def test_parallel_reserves_stay_within_a_keys_budget(
+    ledger: DynamoLedger, accounts: DynamoAccounts
+) -> None:
+    """100 reserves of 30 under a budget of 300, and as many by a free key: each has its own."""
+    accounts.grant("a", "g", Micropoints(100_000), at=NOW, note="")
+
+    def reserve(number: int) -> Hold:
+        asked = reservation(ask(30), f"r-{number}", budget=300 if number % 2 else None)
+        return ledger.reserve(replace(asked, key_id=f"key_{number % 2}"))
+
+    found = in_parallel(100, reserve)
+
+    account = accounts.find_account("a")
+    assert sum(isinstance(one, InsufficientQuotaError) for one in found) == 40
+    assert account.key_used == {"key_0": 1500, "key_1": 300}
+    assert account.held == 1800
+
+
+def test_budget_is_tried_down_to_what_is_left(
+    ledger: DynamoLedger, accounts: DynamoAccounts
+) -> None:
+    """Parallel requests that may be lowered use a budget up, and never pass it."""
+    accounts.grant("a", "g", Micropoints(100_000), at=NOW, note="")
+    wanted = ask(1000, floor=50, least=10)
+
+    in_parallel(40, lambda number: ledger.reserve(reservation(wanted, f"r-{number}", budget=700)))
+
+    assert 690 < accounts.find_account("a").key_used["key_1"] <= 700
+
+
+def test_suspension_is_at_once_also_beside_grants(
+    ledger: DynamoLedger, accounts: DynamoAccounts
+) -> None:
+    """It is written though transactions on the account are under way; no reserve passes it."""
+    accounts.grant("a", "g", Micropoints(100_000), at=NOW, note="")
+
+    def act(number: int) -> None:
+        if number == 20:
+            accounts.set_account_status("a", "suspended")
+        accounts.grant("a", f"g-{number}", Micropoints(7), at=NOW, note="")
+
+    errors = [one for one in in_parallel(40, act) if isinstance(one, Exception)]
+
+    assert errors == []
+    with pytest.raises(AccountInactiveError):
+        ledger.reserve(reservation(ask(1)))
+
+
+async def test_disabled_key_and_new_budget_are_known_within_a_minute(
+    ledger: DynamoLedger, accounts: DynamoAccounts
+) -> None:
+    """A sandbox that has the key cached asks again after half a minute."""
+    token = make_key(random.Random(1).choice)
+    key = Key(account_id="a", key_id="k", label="", status="active", created_at=NOW)
+    accounts.create_key(key, key_sha256(token))
+    clock = [NOW]
+    authenticator = Authenticator(ledger, lambda: clock[0])
+    await authenticator.authenticate(f"Bearer {token}")
+
+    accounts.set_key_budget("a", "k", Micropoints(5))
+    clock[0] += timedelta(seconds=31)
+    assert (await authenticator.authenticate(f"Bearer {token}")).budget == 5
+    accounts.set_key_status("a", "k", "disabled")
+    clock[0] += timedelta(seconds=31)
+    with pytest.raises(InvalidKeyError):
+        await authenticator.authenticate(f"Bearer {token}")
+
+
+@pytest.mark.parametrize("holds", [0, 5, 6, 50])
+def test_item_sizes_on_paper_are_the_databases(
+    dynamodb_client: Any, table: str, holds: int
+) -> None:
+    """What bench/ledger_scale.py counts is what the database charges."""
+    item = busy_account(holds)
+
+    answer = dynamodb_client.put_item(TableName=table, Item=item, ReturnConsumedCapacity="TOTAL")
+
+    units = answer["ConsumedCapacity"]["CapacityUnits"]
+    index_units = 1
+    assert units == write_units(item_bytes(item)) + index_units
 
 
 def test_parallel_requests_leave_exact_sums(ledger: DynamoLedger, accounts: DynamoAccounts) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from local.sandbox import ROOT
-from local.template import Route, load_template, read_api, resolve
+from local.template import Route, Schedule, load_template, read_api, resolve
 
 TEMPLATE = load_template(ROOT / "template.yaml")
 
@@ -74,3 +74,18 @@ def test_binary_types(tmp_path: Path) -> None:
     )
 
     assert read_api(load_template(file), {}).binary_types == {"multipart/form-data"}
+
+
+def test_schedules() -> None:
+    """What EventBridge would call, and how often; a form that is not understood is said."""
+    scheduled = {
+        "Type": "AWS::Serverless::Function",
+        "Properties": {
+            "Handler": "x.handler",
+            "Events": {"S": {"Type": "Schedule", "Properties": {"Schedule": "cron(0 * * * ? *)"}}},
+        },
+    }
+
+    assert read_api(TEMPLATE, {}).schedules == (Schedule(function="SweepFunction", every_s=300.0),)
+    with pytest.raises(ValueError, match="only rate"):
+        read_api(TEMPLATE | {"Resources": TEMPLATE["Resources"] | {"F": scheduled}}, {})

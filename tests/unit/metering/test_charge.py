@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tollgate.core.units import Micropoints
-from tollgate.errors import InsufficientQuotaError, LedgerUnavailableError
+from tollgate.errors import InsufficientQuotaError, LedgerUnavailableError, RequestInProgressError
 from tollgate.ledger.model import Ask, Hold, Reservation, UsageRecord
 from tollgate.metering.charge import Charge
 
@@ -273,3 +273,52 @@ async def test_reserve_returns_the_hold(ledger: FakeLedger) -> None:
     hold = await job.reserve()
 
     assert ledger.accounts["a"].holds == {"r": replace(hold)}
+
+
+async def test_answer_waits_for_its_record(failing: FailingLedger) -> None:
+    """The record is written before the answer ends, though the first tries failed."""
+    failing.failures = {"journal": 3}
+    job = make(failing)
+    await job.reserve()
+    await job.journal(record(120))
+
+    assert failing.records["r"].quota == 120
+    assert state(failing) == (300, 0)
+
+
+async def test_second_run_in_turn_is_not_charged(failing: FailingLedger) -> None:
+    """Lambda ran the invocation again after its end: the first run's record stands and pays."""
+    for quota in (120, 200):
+        job = make(failing)
+        await job.reserve()
+        await job.journal(record(quota))
+        await job.close()
+
+    assert failing.calls == [
+        *("reserve", "journal", "settle"),
+        *("reserve", "journal", "release"),
+    ]
+    assert state(failing) == (0, 120)
+
+
+async def test_second_run_at_once_is_refused_and_takes_nothing(failing: FailingLedger) -> None:
+    """The first run's hold is its own: the second neither spends it nor gives it back."""
+    first, second = make(failing), make(failing)
+    await first.reserve()
+    with pytest.raises(RequestInProgressError):
+        await second.reserve()
+    await second.close()
+
+    assert state(failing) == (300, 0)
+
+
+async def test_run_that_was_taken_for_dead_is_not_charged(failing: FailingLedger) -> None:
+    """The sweep came first: its record stands, and what it gave back stays given back."""
+    job = make(failing)
+    hold = await job.reserve()
+    failing.settle(hold, failing.void(hold, NOW).quota)
+    await job.journal(record(120))
+    await job.close()
+
+    assert failing.records["r"].outcome == "lost"
+    assert state(failing) == (0, 0)

@@ -1,5 +1,6 @@
 """Bodies and deadlines."""
 
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from tollgate.web.requests import (
     SILENCE_S_MAX,
     find_budget_s,
     find_send_s,
+    find_request_time,
     read_body,
     read_json,
     wants_padding,
@@ -93,3 +95,25 @@ def test_sending_ends_after_the_upstream_and_before_the_ledger() -> None:
     assert find_send_s({"aws.context": context}) == 900 - SETTLE_S
     assert find_send_s({}) > 600
     assert 0 < SETTLE_S < MARGIN_S
+
+
+def test_time_of_a_request_is_api_gateways() -> None:
+    """Two runs of one invocation, on clocks that differ, have one time."""
+    event = {"requestContext": {"requestTimeEpoch": 1_795_521_600_123}}
+
+    found = [
+        find_request_time({"aws.event": event}, datetime(2026, 11, day, tzinfo=UTC))
+        for day in (1, 24)
+    ]
+
+    assert found == [datetime(2026, 11, 24, 12, 0, 0, 123_000, tzinfo=UTC)] * 2
+
+
+@pytest.mark.parametrize(
+    "scope", [{}, {"aws.event": {}}, {"aws.event": {"requestContext": {"requestTimeEpoch": "x"}}}]
+)
+def test_request_without_a_time_came_now(scope: dict[str, Any]) -> None:
+    """Outside of API Gateway the own clock has to do."""
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+
+    assert find_request_time(scope, now) == now

@@ -18,9 +18,15 @@ from tollgate.provider_keys import make_key_source
 from tollgate.settings import Settings
 from tollgate.upstream.client import Upstream, new_http_client
 from tollgate.upstream.image_calls import ImageTask
-from tollgate.web.requests import find_budget_s, read_body, read_json, wants_padding
+from tollgate.web.requests import (
+    find_budget_s,
+    find_request_time,
+    read_body,
+    read_json,
+    wants_padding,
+)
 from tollgate.web.responses import MeteredResponse
-from tollgate.web.services import Services, make_services
+from tollgate.web.services import Services, make_services, utc_now
 from tollgate.web.typed_app import create_typed_app
 
 settings = Settings.read()
@@ -84,8 +90,13 @@ async def _serve(
     keepalive_s = services.settings.keepalive_s
     is_padded = wants_padding(request) and keepalive_s > 0
     is_silent = not (order.is_stream or is_padded) or keepalive_s == 0
-    budget_s = find_budget_s(request.scope, is_silent=is_silent)
-    job = ImageJob(metering, order, budget_s, is_padded=is_padded)
+    job = ImageJob(
+        metering,
+        order,
+        find_budget_s(request.scope, is_silent=is_silent),
+        find_request_time(request.scope, utc_now()),
+        is_padded=is_padded,
+    )
     return MeteredResponse(
         job, is_stream=order.is_stream, keepalive_s=keepalive_s, is_padded=is_padded
     )

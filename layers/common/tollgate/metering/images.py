@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from datetime import datetime
 
 from tollgate.core.image_form import (
     ImageForm,
@@ -51,6 +52,7 @@ class ImageJob:
         metering: Metering,
         order: ImageOrder,
         budget_s: Callable[[], float],
+        since: datetime | None = None,
         *,
         is_padded: bool = False,
     ) -> None:
@@ -59,7 +61,7 @@ class ImageJob:
         self._metering = metering
         self._order = order
         self._budget_s = budget_s
-        self._since = metering.now()
+        self._since = since or metering.now()
         self._now = int(self._since.timestamp())
         self._charge: Charge | None = None
         self._tally: ImageTally | None = None

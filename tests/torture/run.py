@@ -82,8 +82,8 @@ class Report:
         yield f"healed by the sweep beside the requests: {self.healed_beside}"
         settled, released = self.last.settled, self.last.released
         yield f"healed by the last sweep: {settled} settled, {released} released"
-        yield f"whole answers: {len(self.finished)}, each charged once"
-        yield f"  of requests that were run twice, both to their end: {self.answered_twice}"
+        yield f"whole answers: {len(self.finished)}, each request charged once"
+        yield f"  requests that were answered by both their runs: {self.answered_twice}"
         yield f"charged, and killed before [DONE] was out: {self.charged_unfinished}"
         yield f"disagreements: {len(self.wrong)}"
         yield from (f"  {line}" for line in self.wrong[:20])

@@ -30,7 +30,7 @@ from tests.fakes.ledger import FakeLedger
 from tests.property.ledger_machine import LedgerMachine, Subject
 from tests.torture.faults import name_verb
 
-EXAMPLES = 200  # within which each mutation must be found; most are within ten
+EXAMPLES = 400  # within which each mutation must be found; most are within ten
 CREATED = datetime(2026, 11, 1, tzinfo=UTC)
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import pytest
 from tollgate.core.units import Micropoints
+from tollgate.ledger import items
 from tollgate.ledger.accounts import DynamoAccounts
 from tollgate.ledger.model import Account, Ledger, Status
 from tollgate.ledger.open_accounts import DynamoSweptLedger
@@ -23,12 +24,16 @@ class AnyLedger(Ledger, SweptLedger, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """A ledger with an account that can be looked at."""
+    """A ledger with an account that can be looked at.
+
+    `spoil` puts another one beside it, older on the sweep's list, that nobody can read.
+    """
 
     ledger: AnyLedger
     read: Callable[[], Account]
     suspend: Callable[[], None]
     grant: Callable[[str, int, str], bool]
+    spoil: Callable[[], None]
 
     def check(self) -> Account:
         """Return the account; its sums agree and nothing is below zero."""
@@ -59,11 +64,18 @@ def _fake_bench(balance: int) -> Bench:
     def suspend() -> None:
         ledger.accounts["a"] = replace(ledger.accounts["a"], status="suspended")
 
+    def spoil() -> None:
+        ledger.open_account("b", NOW)
+        holds: Any = {"r-secret": "no hold"}
+        spoiled = replace(ledger.accounts["b"], holds=holds, open_since=NOW - timedelta(minutes=1))
+        ledger.accounts["b"] = spoiled
+
     return Bench(
         ledger=ledger,
         read=lambda: ledger.accounts["a"],
         suspend=suspend,
         grant=lambda name, amount, account: ledger.grant(account, name, Micropoints(amount)),
+        spoil=spoil,
     )
 
 
@@ -81,4 +93,14 @@ def dynamo_bench(client: Any, table: str, balance: int) -> Bench:
         grant=lambda name, amount, account: accounts.grant(
             account, name, Micropoints(amount), at=NOW, note=""
         ),
+        spoil=lambda: client.put_item(TableName=table, Item=_spoiled_item()),
     )
+
+
+def _spoiled_item() -> items.Item:
+    """Return an account's item in which a hold is none."""
+    return items.account_item("b", NOW) | {
+        "holds": {"M": {"r-secret": items.text("no hold")}},
+        "open": items.text(items.OPEN_PK),
+        "open_since": items.text(items.format_time(NOW - timedelta(minutes=1))),
+    }

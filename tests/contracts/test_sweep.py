@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import pytest
 from tollgate.core.units import Micropoints
 from tollgate.errors import LedgerUnavailableError
 from tollgate.ledger.model import Account, Hold, UsageRecord
@@ -264,3 +265,21 @@ def test_failures_are_counted_and_left_for_the_next_sweep(
 
     assert (first.failed, first.healed) == (2, 0)
     assert run(bench.ledger).released == 1
+
+
+def test_account_that_nobody_can_read_stops_no_other(
+    make_bench: Callable[[int], Bench], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is counted, and logged by its error's class and place: the item's text is not shown."""
+    bench = make_bench(1000)
+    bench.spoil()
+    reserve(bench)
+
+    tally = run(bench.ledger)
+
+    [warning] = [entry for entry in caplog.records if entry.levelname == "WARNING"]
+    assert (tally.failed, tally.released) == (1, 1)
+    assert warning.__dict__["account"] == "b"
+    assert warning.__dict__["error"] in {"AttributeError", "KeyError"}
+    assert ".py:" in warning.__dict__["place"]
+    assert "r-secret" not in str(warning.__dict__)

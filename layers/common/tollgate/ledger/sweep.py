@@ -11,13 +11,13 @@ writes, and each takes effect once.
 """
 
 import logging
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from tollgate.core.units import Micropoints
-from tollgate.errors import LedgerError
 from tollgate.ledger.model import Account, Hold, UsageRecord
 
 # A Lambda lives 15 minutes; the rest is for clocks that differ and for a request that waited for
@@ -108,9 +108,9 @@ class _Sweep:
                 break
             try:
                 self._visit(account_id)
-            except LedgerError:
+            except Exception as error:  # noqa: BLE001 - an item that nobody can read stops no other
                 self._tally.failed += 1
-                _log.warning("sweep failed for an account", extra={"account": account_id})
+                _log_failure(account_id, error)
         return self._tally
 
     def _has_time(self) -> bool:
@@ -164,6 +164,19 @@ class _Sweep:
             return
         if not self._ledger.move_open_since(account, oldest) and oldest is None:
             self._ledger.move_open_since(account, self._now())
+
+
+def _log_failure(account_id: str, error: Exception) -> None:
+    """Log what failed by its class and place: an error's text may quote an item."""
+    frames = traceback.extract_tb(error.__traceback__)
+    _log.warning(
+        "sweep failed for an account",
+        extra={
+            "account": account_id,
+            "error": type(error).__name__,
+            "place": f"{frames[-1].filename}:{frames[-1].lineno}",
+        },
+    )
 
 
 def payable(hold: Hold, record: UsageRecord) -> Micropoints:

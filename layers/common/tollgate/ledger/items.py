@@ -147,6 +147,11 @@ def read_usage_item(item: Item) -> UsageRecord:
     )
 
 
+def is_lost(item: Item) -> bool:
+    """Return whether a usage record's item is of a request that left no answer: nobody's bill."""
+    return bool(item["outcome"]["S"] == "lost")
+
+
 def account_item(account_id: str, created_at: datetime) -> Item:
     """Return the item of a new account, with nothing in it."""
     return account_key(account_id) | {
@@ -165,7 +170,8 @@ def account_item(account_id: str, created_at: datetime) -> Item:
 
 
 def read_account_item(item: Item) -> Account:
-    """Return the account in an item."""
+    """Return the account in an item; one from before holds had numbers is read as `upgraded`."""
+    item = upgraded(item)
     account_id = item["account"]["S"]
     holds = {
         request_id: hold
@@ -188,6 +194,27 @@ def read_account_item(item: Item) -> Account:
     )
 
 
+def upgraded(account: Item) -> Item:
+    """Return an account's item with what those from before holds had numbers lack.
+
+    Their holds get the number 0, as their records have it, and their place on the sweep's list.
+    The item may be empty.
+    """
+    if not account or "numbers" in account:
+        return account
+    old = account["holds"]["M"]
+    holds = {name: hold["M"] | {"attempt": text(name)} for name, hold in old.items()}
+    item = account | {
+        "holds": {"M": {name: {"M": hold} for name, hold in holds.items()}},
+        "numbers": numbers(dict.fromkeys(holds, 0)),
+        "taken": number(1),
+    }
+    if holds:
+        since = min(hold["since"]["S"] for hold in holds.values())
+        item |= {"open": text(OPEN_PK), "open_since": text(since)}
+    return item
+
+
 def hold_item(hold: Hold) -> Item:
     """Return a hold as an entry of the account's `holds`."""
     return {
@@ -202,6 +229,7 @@ def hold_item(hold: Hold) -> Item:
 
 def find_hold(account: Item, account_id: str, request_id: str) -> Hold | None:
     """Return the hold of a request in an account's item, or None; the item may be empty."""
+    account = upgraded(account)
     entry = account.get("holds", {"M": {}})["M"].get(request_id)
     if entry is None:
         return None

@@ -118,6 +118,7 @@ def usage(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many records.")] = 50,
     by_day: Annotated[bool, typer.Option("--days", help="Sums by day and model.")] = False,  # noqa: FBT002
+    lost: Annotated[bool, typer.Option(help="Also requests whose Lambda died: free.")] = False,  # noqa: FBT002
 ) -> None:
     """List what an account used, newest first; by default the last 30 days.
 
@@ -133,8 +134,9 @@ def usage(
     if by_day:
         rows = [_describe_day(found) for found in days]
     else:
-        records = islice(_records(accounts, account, since, to), limit)
-        rows = [_describe_record(found) for found in records]
+        records = _records(accounts, account, since, to)
+        wanted = (found for found in records if lost or found.outcome != "lost")
+        rows = [_describe_record(found) for found in islice(wanted, limit)]
     total = _add_up(days)
     note = "" if by_day else _describe_cut(len(rows), sum(found.requests for found in days))
     session.show_with_total(rows, total, title="usage", note=note)

@@ -146,6 +146,21 @@ def test_usage_lists_records_and_days(run: Run, dynamodb_client: Any, table: str
     assert DynamoAccounts(dynamodb_client, table).find_account("a").spent == 3
 
 
+def test_usage_shows_lost_requests_when_asked(run: Run, dynamodb_client: Any, table: str) -> None:
+    """Nobody pays for them; an operator who looks for one finds it."""
+    run("account", "create", "a", "--grant", "5")
+    ledger = DynamoLedger(dynamodb_client, table)
+    hold = ledger.reserve(reservation(ask(100)))
+    ledger.void(hold, hold.since)
+    asked = ("--json", "usage", "a", "--from", "2026-11-23", "--to", "2026-11-23")
+
+    usual = read(run(*asked))["usage"]
+    with_lost = read(run(*asked, "--lost"))["usage"]
+
+    assert usual == []
+    assert [(one["outcome"], one["quota"]) for one in with_lost] == [("lost", 0)]
+
+
 def test_usage_ends_with_its_total(run: Run, dynamodb_client: Any, table: str) -> None:
     """A person reads the sum in the last line, under its column."""
     run("account", "create", "a", "--grant", "5")

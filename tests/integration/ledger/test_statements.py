@@ -253,6 +253,24 @@ def test_records_are_paged_over_months(
     assert [one for page in pages for one in page] == made[::-1]
 
 
+@pytest.mark.parametrize(("limit", "sizes"), [(1, [1, 1]), (2, [2])])
+def test_lost_requests_are_not_listed(
+    statements: DynamoStatements, dynamodb_client: Any, table: str, limit: int, sizes: list[int]
+) -> None:
+    """Nor do they count: pages are full, and the last one says that it is."""
+    made = [at(f"2026-11-0{day}T00:00:00Z", f"r-{day}") for day in (3, 6)]
+    journal(dynamodb_client, table, *made)
+    for day in (1, 2, 4, 5, 7, 8):
+        since = datetime(2026, 11, day, tzinfo=UTC)
+        lost = replace(HOLD, request_id=f"lost-{day}", since=since)
+        DynamoLedger(dynamodb_client, table).void(lost, NOW)
+
+    pages = walk(statements, ALL, limit)
+
+    assert [len(page) for page in pages] == sizes
+    assert [one for page in pages for one in page] == made[::-1]
+
+
 def test_records_that_come_between_pages(
     statements: DynamoStatements, dynamodb_client: Any, table: str
 ) -> None:

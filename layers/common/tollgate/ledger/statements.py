@@ -127,6 +127,7 @@ class DynamoStatements:
     ) -> Iterator[Item]:
         """Yield the records of `days` that are older than the sort key `before`, newest first.
 
+        Those of lost requests are read beside them and left out: they are the sweep's own.
         A record's sort key begins with its time, so a date is before all of that day's records.
         """
         first, end = days.first.isoformat(), days.end.isoformat()
@@ -143,7 +144,7 @@ class DynamoStatements:
                         page_items_max=page_items_max,
                         is_newest_first=True,
                     )
-                    if item["sk"]["S"] != before
+                    if item["sk"]["S"] != before and not items.is_lost(item)
                 )
 
     def _query(

@@ -123,8 +123,9 @@ class DynamoLedger:
             # With the first try's share a key's budget is compared as the balance is.
             room = reservation.budget - required
             values[":room"] = items.number(room)
-            unused = "attribute_not_exists(key_used.#k) OR " if room >= 0 else ""
-            condition += f" AND ({unused}key_used.#k <= :room)"
+            fits = "key_used.#k <= :room"
+            unused_or_fits = f"(attribute_not_exists(key_used.#k) OR {fits})"
+            condition += f" AND {fits if room < 0 else unused_or_fits}"
         return self._writer.update(
             items.account_key(reservation.account_id),
             update=(

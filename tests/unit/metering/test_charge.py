@@ -280,8 +280,9 @@ async def test_answer_waits_for_its_record(failing: FailingLedger) -> None:
     failing.failures = {"journal": 3}
     job = make(failing)
     await job.reserve()
-    await job.journal(record(120))
+    standing = await job.journal(record(120))
 
+    assert standing == failing.records["r"]
     assert failing.records["r"].quota == 120
     assert state(failing) == (300, 0)
 
@@ -322,3 +323,36 @@ async def test_run_that_was_taken_for_dead_is_not_charged(failing: FailingLedger
 
     assert failing.records["r"].outcome == "lost"
     assert state(failing) == (0, 0)
+
+
+async def test_record_of_another_hold_is_told_with_its_figures(
+    failing: FailingLedger, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What this run would have been charged is in no log: the record that stands is."""
+    first, second = make(failing), make(failing)
+    await first.reserve()
+    await first.journal(record(120))
+    await first.close()
+    await second.reserve()
+    standing = await second.journal(record(200))
+    await second.close()
+
+    [warning] = [entry for entry in caplog.records if entry.levelno == logging.WARNING]
+    assert standing is None
+    assert warning.getMessage() == "recorded before: this answer is not charged"
+    assert warning.__dict__["quota_micropoints"] == 120
+
+
+async def test_record_that_came_late_is_told(
+    failing: FailingLedger, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While the answer ran nothing was recorded; what was charged in the end is in the log."""
+    failing.failures = {"journal": 4}
+    job = make(failing)
+    await job.reserve()
+    standing = await job.journal(record(120))
+    await job.close()
+
+    [late] = [entry for entry in caplog.records if entry.getMessage() == "recorded late"]
+    assert standing is None
+    assert (late.__dict__["quota_micropoints"], state(failing)) == (120, (0, 120))

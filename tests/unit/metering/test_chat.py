@@ -1,6 +1,7 @@
 """The use case from order to settled charge, between a fake upstream and a fake ledger."""
 
 import json
+import logging
 from typing import Any, cast
 
 import pytest
@@ -68,6 +69,22 @@ async def test_whole_answer_is_charged_what_it_says(start: Any, ledger: FakeLedg
     assert answer["usage"] == USAGE
     assert spent(ledger) == ledger.records["r"].quota == 17
     assert ledger.records["r"].tokens == {"prompt": 9, "completion": 2}
+
+
+async def test_log_says_charged_once_for_a_request_that_ran_twice(
+    start: Any, ledger: FakeLedger, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The second run's answer is another one; the log, like the record, has the first."""
+    caplog.set_level(logging.INFO)
+    dearer = WHOLE | {"usage": USAGE | {"completion_tokens": 3, "total_tokens": 12}}
+    for body in (WHOLE, dearer):
+        job = start(FakeUpstream(body=body))
+        await job.completion()
+        await job.close()
+
+    charged = [entry for entry in caplog.records if entry.getMessage() == "charged"]
+    assert [entry.__dict__["quota_micropoints"] for entry in charged] == [17]
+    assert spent(ledger) == ledger.records["r"].quota == 17
 
 
 async def test_stream_is_charged_what_its_last_chunk_says(start: Any, ledger: FakeLedger) -> None:

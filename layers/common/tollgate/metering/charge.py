@@ -74,8 +74,11 @@ class Charge:
             _log.error("overrun", extra=self._fields() | {"overrun_micropoints": quota - covered})
         return covered
 
-    async def journal(self, record: UsageRecord) -> None:
+    async def journal(self, record: UsageRecord) -> UsageRecord | None:
         """Write the usage record now; if the ledger fails for long, `close` goes on trying.
+
+        Return the record that stands and that this hold pays for: what is charged. None if the
+        ledger fails, or if the record is another hold's; `close` says in the log what came of it.
 
         The caller waits some seconds for it: an answer that is complete before its record is
         written would be free if the Lambda died between the two.
@@ -83,6 +86,7 @@ class Charge:
         self._record = replace(record, hold_number=self._require_hold().number)
         if not await self._retry(self._write_record, self._delays_s[:_WAITED_FOR]):
             _log.warning("journal delayed: the ledger is unavailable", extra=self._fields())
+        return self._find_own()
 
     async def close(self) -> None:
         """Settle or release. Never raises for the ledger's sake; what stays undone is logged."""
@@ -118,13 +122,22 @@ class Charge:
         That is so if another run of this request was charged before, or if the sweep took this
         one for dead: its caller has the answer for nothing, and nobody pays twice.
         """
-        if self._standing is None and not await self._finish("journal", self._write_record):
-            return
-        if self._standing is not None and self._standing.hold_number == self._require_hold().number:
+        if self._standing is None:
+            if not await self._finish("journal", self._write_record):
+                return
+            _log.warning("recorded late", extra=self._fields() | self._standing_fields())
+        if self._find_own() is not None:
             await self._finish("settle", self._spend)
         else:
-            _log.warning("recorded before: this answer is not charged", extra=self._fields())
+            fields = self._fields() | self._standing_fields()
+            _log.warning("recorded before: this answer is not charged", extra=fields)
             await self._finish("release", self._release)
+
+    def _find_own(self) -> UsageRecord | None:
+        """Return the record that stands, if this hold pays for it."""
+        standing = self._standing
+        is_own = standing is not None and standing.hold_number == self._require_hold().number
+        return standing if is_own else None
 
     def _write_record(self) -> None:
         if self._record is not None:
@@ -162,6 +175,12 @@ class Charge:
         if self._hold is None:
             raise AssertionError("reserve comes first")
         return self._hold
+
+    def _standing_fields(self) -> dict[str, object]:
+        standing = self._standing
+        if standing is None:
+            return {}
+        return {"quota_micropoints": standing.quota, "outcome": standing.outcome}
 
     def _fields(self) -> dict[str, object]:
         reservation = self._reservation

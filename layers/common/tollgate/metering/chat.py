@@ -293,8 +293,9 @@ class ChatJob:
     async def _journal(self, usage: Usage, quota: Micropoints, outcome: Outcome) -> None:
         self._is_concluded = True
         record = self._record(usage, quota, outcome)
-        await self._require_charge().journal(record)
-        _log.info("charged", extra=self._fields() | record_fields(record))
+        standing = await self._require_charge().journal(record)
+        if standing is not None:
+            _log.info("charged", extra=self._fields() | record_fields(standing))
 
     def _record(self, usage: Usage, quota: Micropoints, outcome: Outcome) -> UsageRecord:
         return make_record(

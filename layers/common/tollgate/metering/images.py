@@ -233,9 +233,10 @@ class ImageJob:
             finished_at=self._metering.now(),
             outcome=outcome,
         )
-        await self._require_charge().journal(record)
-        fields = {"request_id": record.request_id, "channel": record.channel}
-        _log.info("charged", extra=fields | record_fields(record))
+        standing = await self._require_charge().journal(record)
+        if standing is not None:
+            fields = {"request_id": standing.request_id, "channel": standing.channel}
+            _log.info("charged", extra=fields | record_fields(standing))
 
     def _require_tally(self) -> ImageTally:
         if self._tally is None:

@@ -156,6 +156,18 @@ def test_sweep_is_called_often_and_ends_before_the_next() -> None:
     assert sweep["EventInvokeConfig"]["MaximumRetryAttempts"] == 0
 
 
+def test_sweeps_metrics_pass_the_log_level() -> None:
+    """A line without a level counts as INFO; whatever the stack's level, it must be written."""
+    assert FUNCTIONS["SweepFunction"]["LoggingConfig"]["ApplicationLogLevel"] == "INFO"
+
+
+def test_failed_holds_alarm_also_when_sweeps_are_late() -> None:
+    """Each quarter of an hour has three sweeps; two bad ones in an hour are enough."""
+    alarm = RESOURCES["HoldsFailedAlarm"]["Properties"]
+
+    assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["DatapointsToAlarm"]) == (900, 4, 2)
+
+
 def test_hold_is_old_when_no_function_that_made_it_can_live() -> None:
     """The longest time-out and five minutes for clocks and waiting."""
     longest_s = max(function["Timeout"] for function in FUNCTIONS.values())

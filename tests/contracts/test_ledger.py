@@ -259,6 +259,21 @@ def test_extend_takes_what_is_left(make_bench: Callable[[int], Bench]) -> None:
     assert bench.check().balance == 0
 
 
+@pytest.mark.parametrize(("amount", "expected"), [(400, 450), (600, 600), (5000, 1000)])
+def test_extend_goes_on_after_one_whose_answer_was_lost(
+    make_bench: Callable[[int], Bench], amount: int, expected: int
+) -> None:
+    """The caller still has the old hold: it is raised from where it stands, by what is missing."""
+    bench = make_bench(1000)
+    hold = bench.ledger.reserve(reservation(ask(300)))
+    bench.ledger.extend(hold, Micropoints(450))
+
+    raised = bench.ledger.extend(hold, Micropoints(amount))
+
+    assert raised == replace(hold, amount=Micropoints(expected))
+    assert (bench.check().balance, bench.check().held) == (1000 - expected, expected)
+
+
 def test_extend_of_a_closed_hold_changes_nothing(make_bench: Callable[[int], Bench]) -> None:
     """After settle there is nothing to extend."""
     bench = make_bench(1000)

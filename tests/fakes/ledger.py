@@ -92,10 +92,10 @@ class FakeLedger:
             standing = account.holds.get(hold.request_id)
             if standing is None or standing.number != hold.number or amount <= hold.amount:
                 return hold
-            if standing.amount != hold.amount:
+            more = Micropoints(min(amount - standing.amount, account.balance))
+            if more <= 0:
                 return standing
-            more = Micropoints(min(amount - hold.amount, account.balance))
-            raised = replace(hold, amount=Micropoints(hold.amount + more))
+            raised = replace(standing, amount=Micropoints(standing.amount + more))
             self._put(account, raised, more)
             return raised
 

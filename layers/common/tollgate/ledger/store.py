@@ -143,20 +143,23 @@ class DynamoLedger:
     def extend(self, hold: Hold, amount: Micropoints) -> Hold:
         """Raise the hold towards `amount`: as far as the balance goes, never beyond.
 
+        It goes on from what the ledger holds, which is more than `hold` says after a lost answer.
         A key's budget does not stop it: the upstream has already done the work.
         """
+        reachable = amount
         for _ in range(_RESERVE_ATTEMPTS_MAX):
-            if amount <= hold.amount:
-                return hold
-            answer = self._try_extend(hold, amount)
+            if reachable <= hold.amount:
+                break
+            answer = self._try_extend(hold, reachable)
             if answer.is_written:
-                return replace(hold, amount=amount)
+                return replace(hold, amount=reachable)
             standing = _same_hold(hold, answer.item)
             if standing is None:
-                return hold
-            if standing.amount != hold.amount:
-                return standing
-            amount = Micropoints(min(amount, hold.amount + items.amount(answer.item, "balance")))
+                break
+            # Another amount: an extend whose answer was lost. It goes on from there.
+            hold = standing
+            balance = items.amount(answer.item, "balance")
+            reachable = Micropoints(min(amount, hold.amount + balance))
         return hold
 
     def _try_extend(self, hold: Hold, amount: Micropoints) -> Answer:

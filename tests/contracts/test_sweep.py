@@ -72,6 +72,20 @@ def test_sweeping_twice_is_sweeping_once(make_bench: Callable[[int], Bench]) -> 
     assert bench.check().spent == 120
 
 
+def test_sweep_that_died_between_its_two_writes_is_finished(
+    make_bench: Callable[[int], Bench],
+) -> None:
+    """It left a lost record and the hold: the next one gives the hold back."""
+    bench = make_bench(1000)
+    hold = reserve(bench)
+    bench.ledger.void(hold, LATER)
+
+    tally = run(bench.ledger)
+
+    assert (tally.released, tally.settled, tally.returned) == (1, 0, 300)
+    assert (bench.check().balance, bench.check().held) == (1000, 0)
+
+
 def test_lambda_that_wakes_up_after_the_sweep_charges_nothing(
     make_bench: Callable[[int], Bench],
 ) -> None:

@@ -376,3 +376,13 @@ def test_grant_to_nobody_is_refused(make_bench: Callable[[int], Bench]) -> None:
 
     with pytest.raises(LedgerConflictError):
         bench.grant("g", 500, "nobody")
+
+
+def test_budget_holds_a_request_without_a_limit_to_a_quarter(
+    make_bench: Callable[[int], Bench],
+) -> None:
+    """As of a balance: an answer without a limit takes no more than that of what is left."""
+    bench = make_bench(10_000)
+    wanted = ask(300, floor=10, least=5, limited=False)
+
+    assert bench.ledger.reserve(reservation(wanted, budget=400)).amount == 100

@@ -222,6 +222,18 @@ def test_catalog_is_loaded_when_its_version_changes(
     assert ledger.load_catalog("v0") == "text"
 
 
+def test_nothing_of_a_settled_hold_stays_in_the_account(
+    dynamodb_client: Any, table: str, ledger: DynamoLedger, accounts: DynamoAccounts
+) -> None:
+    """Neither the hold nor its number: the item would grow with each request."""
+    accounts.grant("a", "g", Micropoints(900), at=NOW, note="")
+    ledger.settle(ledger.reserve(reservation(ask(300))), Micropoints(120))
+
+    item = dynamodb_client.get_item(TableName=table, Key=items.account_key("a"))["Item"]
+
+    assert (item["holds"], item["numbers"]) == ({"M": {}}, {"M": {}})
+
+
 @pytest.fixture
 def old_account(dynamodb_client: Any, table: str, accounts: DynamoAccounts) -> DynamoAccounts:
     """An account as it was before holds had numbers, with an open hold of 300 and its record."""

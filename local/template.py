@@ -83,7 +83,7 @@ class Api:
     stage: str
     functions: Mapping[str, Function]
     routes: tuple[Route, ...]
-    schedules: tuple[Schedule, ...]
+    schedules: tuple[Schedule, ...] = ()
     cors: Mapping[str, str]
     answers: Mapping[str, GatewayAnswer]
     binary_types: frozenset[str] = field(default_factory=frozenset)

@@ -109,8 +109,9 @@ class DynamoStatements:
     ) -> RecordPage:
         """Return at most `limit` usage records of `days`, newest first.
 
-        A page reads the account, at most `limit` + 2 records, and asks each month once: 15 of them
-        for 400 days without a record. `after`: the cursor of the page before.
+        A page reads the account, at most `limit` + 2 records and the lost ones among them, and asks
+        each month once: 15 of them for 400 days without a record. `after`: the cursor of the page
+        before.
 
         Raises: InvalidRequestError: the cursor is none that this account was given.
         """

@@ -160,7 +160,7 @@ class _Sweep:
         one could be old.
         """
         oldest = min((hold.since for hold in account.holds.values()), default=None)
-        if account.open_since is None or oldest == account.open_since:
+        if oldest == account.open_since:
             return
         if not self._ledger.move_open_since(account, oldest) and oldest is None:
             self._ledger.move_open_since(account, self._now())

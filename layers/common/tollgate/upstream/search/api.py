@@ -12,8 +12,7 @@ from typing import Literal, Protocol
 from tollgate.core.catalog import SearchProvider
 from tollgate.core.search_results import RawResult
 from tollgate.errors import UpstreamError
-
-USER_AGENT = "tollgate/0.1"
+from tollgate.upstream.vendor_requests import USER_AGENT
 
 type SearchFailure = Literal["rate_limit", "timeout", "credentials", "refused", "unavailable"]
 

@@ -4,7 +4,7 @@ The app runs on the streaming runtime, which takes it out of `handler`; under `s
 serves it buffered.
 """
 
-from functools import cache
+from functools import cache, partial
 from typing import Annotated
 
 from fastapi import Depends, Request, Response
@@ -15,14 +15,9 @@ from tollgate.provider_keys import make_key_source
 from tollgate.settings import Settings
 from tollgate.upstream.client import Upstream, new_http_client
 from tollgate.upstream.search.client import WebSearch
-from tollgate.web.requests import (
-    find_budget_s,
-    find_request_time,
-    read_json,
-    wants_padding,
-)
-from tollgate.web.responses import MeteredResponse
-from tollgate.web.services import Services, make_services, utc_now
+from tollgate.web.requests import read_json
+from tollgate.web.responses import make_metered_response
+from tollgate.web.services import Services, make_services
 from tollgate.web.typed_app import create_typed_app
 
 settings = Settings.read()
@@ -62,17 +57,11 @@ async def create_chat_completion(
         request_id=request.scope["state"]["request_id"],
         catalog=await services.catalog.current(),
     )
-    keepalive_s = services.settings.keepalive_s
-    is_padded = wants_padding(request) and keepalive_s > 0
-    is_silent = not (order.is_stream or is_padded) or keepalive_s == 0
-    job = metering.start(
-        order,
-        find_budget_s(request.scope, is_silent=is_silent),
-        find_request_time(request.scope, utc_now()),
-        is_padded=is_padded,
-    )
-    return MeteredResponse(
-        job, is_stream=order.is_stream, keepalive_s=keepalive_s, is_padded=is_padded
+    return make_metered_response(
+        request,
+        partial(metering.start, order),
+        is_stream=order.is_stream,
+        keepalive_s=services.settings.keepalive_s,
     )
 
 

@@ -3,13 +3,21 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio
 import pytest
-from tollgate.errors import InsufficientQuotaError, UpstreamBrokenError
-from tollgate.web.requests import SETTLE_S
-from tollgate.web.responses import KEEPALIVE_FRAME, KEEPALIVE_SPACE, PIECE_BYTES, MeteredResponse
+from starlette.requests import Request
+from tollgate.errors import InsufficientQuotaError, InvalidRequestError, UpstreamBrokenError
+from tollgate.web.requests import KEEPALIVE_HEADER, SETTLE_S, SILENCE_S_MAX
+from tollgate.web.responses import (
+    KEEPALIVE_FRAME,
+    KEEPALIVE_SPACE,
+    PIECE_BYTES,
+    MeteredResponse,
+    make_metered_response,
+)
 
 
 class FakeJob:
@@ -393,3 +401,55 @@ async def test_whole_answer_is_silent_unless_asked() -> None:
     wire = await send(FakeJob(waited, b"{}"), Wire(), stream=False, keepalive_s=0.01)
 
     assert wire.bodies == [b"{}"]
+
+
+class Started:
+    """A `StartJob` that keeps what it was given."""
+
+    def __call__(
+        self, budget_s: Callable[[], float], since: datetime, *, is_padded: bool
+    ) -> FakeJob:
+        self.budget_s, self.since, self.is_padded = budget_s(), since, is_padded
+        return FakeJob()
+
+
+def start(*, is_stream: bool, keepalive_s: float = 15, value: str | None = None) -> Started:
+    """Make the response to a request that API Gateway took at a known time."""
+    headers = [] if value is None else [(KEEPALIVE_HEADER.encode(), value.encode())]
+    event = {"requestContext": {"requestTimeEpoch": 1_795_521_600_123}}
+    scope = {"type": "http", "headers": headers, "aws.event": event}
+    started = Started()
+    make_metered_response(Request(scope), started, is_stream=is_stream, keepalive_s=keepalive_s)
+    return started
+
+
+def test_every_job_has_the_time_that_api_gateway_took_its_request() -> None:
+    """Two runs of one invocation then share one usage record, chat's and images' alike."""
+    assert start(is_stream=True).since == datetime(2026, 11, 24, 12, 0, 0, 123_000, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("is_stream", "keepalive_s", "value", "is_padded", "is_silent"),
+    [
+        (True, 15, None, False, False),
+        (True, 15, "whitespace", False, False),
+        (True, 0, None, False, True),
+        (False, 15, None, False, True),
+        (False, 15, "whitespace", True, False),
+        (False, 0, "whitespace", False, True),
+    ],
+)
+def test_a_line_without_signs_of_life_ends_early(
+    is_stream: bool, keepalive_s: float, value: str | None, is_padded: bool, is_silent: bool
+) -> None:
+    """Comments keep a stream alive, whitespace a whole answer; nothing does without keep-alive."""
+    started = start(is_stream=is_stream, keepalive_s=keepalive_s, value=value)
+
+    assert started.is_padded is is_padded
+    assert (started.budget_s <= SILENCE_S_MAX) is is_silent
+
+
+def test_unknown_keepalive_is_refused_for_streams_too() -> None:
+    """A misspelt wish is told before anything is held."""
+    with pytest.raises(InvalidRequestError):
+        start(is_stream=True, value="comments")

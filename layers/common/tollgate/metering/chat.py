@@ -88,7 +88,7 @@ class ChatJob:
         *,
         is_padded: bool,
     ) -> None:
-        self._is_padded = is_padded and not order.is_stream
+        self._is_padded = is_padded
         self._metering = metering
         self._order = order
         self._budget_s = budget_s
@@ -295,7 +295,7 @@ class ChatJob:
         record = self._record(usage, quota, outcome)
         standing = await self._require_charge().journal(record)
         if standing is not None:
-            _log.info("charged", extra=self._fields() | record_fields(standing))
+            _log.info("charged", extra=record_fields(standing))
 
     def _record(self, usage: Usage, quota: Micropoints, outcome: Outcome) -> UsageRecord:
         return make_record(
@@ -319,9 +319,6 @@ class ChatJob:
         if self._charge is None:
             raise AssertionError("the money is reserved first")
         return self._charge
-
-    def _fields(self) -> dict[str, object]:
-        return {"request_id": self._order.request_id, "channel": self._channel}
 
 
 def _lowered_limit(order: ChatOrder, quote: Quote, held: Micropoints) -> int | None:

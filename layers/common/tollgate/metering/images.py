@@ -57,7 +57,7 @@ class ImageJob:
         is_padded: bool = False,
     ) -> None:
         """See `Metering.start`."""
-        self._is_padded = is_padded and not order.is_stream
+        self._is_padded = is_padded
         self._metering = metering
         self._order = order
         self._budget_s = budget_s
@@ -235,8 +235,7 @@ class ImageJob:
         )
         standing = await self._require_charge().journal(record)
         if standing is not None:
-            fields = {"request_id": standing.request_id, "channel": standing.channel}
-            _log.info("charged", extra=fields | record_fields(standing))
+            _log.info("charged", extra=record_fields(standing))
 
     def _require_tally(self) -> ImageTally:
         if self._tally is None:

@@ -96,6 +96,8 @@ def make_record(
 def record_fields(record: UsageRecord) -> dict[str, object]:
     """Return what the log says of a charged request: no word of prompt, answer or key."""
     return {
+        "request_id": record.request_id,
+        "channel": record.channel,
         "account": record.account_id,
         "key": record.key_id,
         "model": record.model,

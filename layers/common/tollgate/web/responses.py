@@ -14,14 +14,18 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
+from datetime import datetime
+from typing import Protocol
 
 import anyio
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from tollgate.metering.jobs import Job
 from tollgate.web.errors import JSON_HEADERS, answer_error, log_if_ours
-from tollgate.web.requests import find_send_s
+from tollgate.web.requests import find_budget_s, find_request_time, find_send_s, wants_padding
+from tollgate.web.services import utc_now
 
 _log = logging.getLogger("tollgate.web")
 STREAM_HEADERS = {
@@ -32,6 +36,32 @@ STREAM_HEADERS = {
 KEEPALIVE_FRAME = b": keep-alive\n\n"
 KEEPALIVE_SPACE = b" "
 PIECE_BYTES = 256 * 1024  # what the transport has to copy of a large answer at a time
+
+
+class StartJob(Protocol):
+    """Makes the job of an order; see `Metering.start`."""
+
+    def __call__(self, budget_s: Callable[[], float], since: datetime, *, is_padded: bool) -> Job:
+        """Return the job; nothing has happened yet."""
+
+
+def make_metered_response(
+    request: Request, start: StartJob, *, is_stream: bool, keepalive_s: float
+) -> "MeteredResponse":
+    """Return the response to a request whose order is read: how long it has, how its caller waits.
+
+    `keepalive_s`: see `MeteredResponse`.
+
+    Raises: InvalidRequestError: see `wants_padding`.
+    """
+    is_padded = wants_padding(request) and not is_stream and keepalive_s > 0
+    is_silent = not (is_stream or is_padded) or keepalive_s == 0
+    job = start(
+        find_budget_s(request.scope, is_silent=is_silent),
+        find_request_time(request.scope, utc_now()),
+        is_padded=is_padded,
+    )
+    return MeteredResponse(job, is_stream=is_stream, keepalive_s=keepalive_s, is_padded=is_padded)
 
 
 class MeteredResponse(Response):

@@ -23,9 +23,7 @@ from tollgate.ledger import items
 from tollgate.ledger.accounts import DynamoAccounts
 from tollgate.ledger.connection import connect
 from tollgate.ledger.model import Hold, Key
-from tollgate.ledger.open_accounts import DynamoSweptLedger
 from tollgate.ledger.store import DynamoLedger
-from tollgate.ledger.sweep import sweep
 from tollgate.web.auth import Authenticator
 
 from bench.ledger_scale import busy_account, item_bytes, write_units
@@ -232,54 +230,6 @@ def test_nothing_of_a_settled_hold_stays_in_the_account(
     item = dynamodb_client.get_item(TableName=table, Key=items.account_key("a"))["Item"]
 
     assert (item["holds"], item["numbers"]) == ({"M": {}}, {"M": {}})
-
-
-@pytest.fixture
-def old_account(dynamodb_client: Any, table: str, accounts: DynamoAccounts) -> DynamoAccounts:
-    """An account as it was before holds had numbers, with an open hold of 300 and its record."""
-    accounts.grant("a", "g", Micropoints(1000), at=NOW, note="")
-    hold = DynamoLedger(dynamodb_client, table).reserve(reservation(ask(300)))
-    written = items.usage_item(record(hold, 120))
-    del written["hold_number"]
-    dynamodb_client.put_item(TableName=table, Item=written)
-    dynamodb_client.update_item(
-        TableName=table,
-        Key=items.account_key("a"),
-        UpdateExpression="REMOVE numbers, taken, #open, open_since, holds.#r.attempt",
-        ExpressionAttributeNames={"#open": "open", "#r": "r-1"},
-    )
-    return accounts
-
-
-def test_account_from_before_holds_had_numbers_is_upgraded(
-    ledger: DynamoLedger, old_account: DynamoAccounts
-) -> None:
-    """Its first reserve gives it what it lacks; it can be shown before that."""
-    before = old_account.find_account("a")
-    hold = ledger.reserve(reservation(ask(500), "r-2"))
-    ledger.settle(hold, Micropoints(200))
-
-    account = old_account.find_account("a")
-    assert before.held == 300
-    assert hold.number == 1
-    assert (account.balance, account.held, account.spent, account.taken) == (500, 300, 200, 2)
-
-
-def test_hold_from_before_holds_had_numbers_is_swept(
-    dynamodb_client: Any, table: str, ledger: DynamoLedger, old_account: DynamoAccounts
-) -> None:
-    """With its record, which has no number either."""
-    ledger.release(ledger.reserve(reservation(ask(1), "r-2")))
-
-    tally = sweep(
-        DynamoSweptLedger(dynamodb_client, table),
-        now=lambda: NOW + timedelta(days=1),
-        budget_s=lambda: 60.0,
-    )
-
-    account = old_account.find_account("a")
-    assert tally.settled == 1
-    assert (account.balance, account.held, account.spent) == (880, 0, 120)
 
 
 @pytest.fixture

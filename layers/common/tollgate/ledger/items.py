@@ -143,7 +143,7 @@ def read_usage_item(item: Item) -> UsageRecord:
         is_stream=item["is_stream"]["BOOL"],
         quota=amount(item, "quota"),
         outcome=cast("Outcome", item["outcome"]["S"]),
-        hold_number=int(item.get("hold_number", {"N": "0"})["N"]),
+        hold_number=int(item["hold_number"]["N"]),
     )
 
 
@@ -170,8 +170,7 @@ def account_item(account_id: str, created_at: datetime) -> Item:
 
 
 def read_account_item(item: Item) -> Account:
-    """Return the account in an item; one from before holds had numbers is read as `upgraded`."""
-    item = upgraded(item)
+    """Return the account in an item."""
     account_id = item["account"]["S"]
     holds = {
         request_id: hold
@@ -194,27 +193,6 @@ def read_account_item(item: Item) -> Account:
     )
 
 
-def upgraded(account: Item) -> Item:
-    """Return an account's item with what those from before holds had numbers lack.
-
-    Their holds get the number 0, as their records have it, and their place on the sweep's list.
-    The item may be empty.
-    """
-    if not account or "numbers" in account:
-        return account
-    old = account["holds"]["M"]
-    holds = {name: hold["M"] | {"attempt": text(name)} for name, hold in old.items()}
-    item = account | {
-        "holds": {"M": {name: {"M": hold} for name, hold in holds.items()}},
-        "numbers": numbers(dict.fromkeys(holds, 0)),
-        "taken": number(1),
-    }
-    if holds:
-        since = min(hold["since"]["S"] for hold in holds.values())
-        item |= {"open": text(OPEN_PK), "open_since": text(since)}
-    return item
-
-
 def hold_item(hold: Hold) -> Item:
     """Return a hold as an entry of the account's `holds`."""
     return {
@@ -229,7 +207,6 @@ def hold_item(hold: Hold) -> Item:
 
 def find_hold(account: Item, account_id: str, request_id: str) -> Hold | None:
     """Return the hold of a request in an account's item, or None; the item may be empty."""
-    account = upgraded(account)
     entry = account.get("holds", {"M": {}})["M"].get(request_id)
     if entry is None:
         return None

@@ -83,22 +83,7 @@ class DynamoLedger:
             if standing is not None:
                 return standing
             held = required = _next_amount(reservation, answer.item)
-            self._upgrade(answer.item)
         raise LedgerUnavailableError
-
-    def _upgrade(self, account: Item) -> None:
-        """Give an account from before holds had numbers what it lacks, unless it has changed."""
-        new = items.upgraded(account)
-        changes = [name for name in new if new[name] != account.get(name)]
-        if not changes:
-            return
-        self._writer.update(
-            {name: account[name] for name in ("pk", "sk")},
-            update="SET " + ", ".join(f"#{name} = :{name}" for name in changes),
-            condition="attribute_not_exists(numbers) AND holds = :was",
-            names={f"#{name}": name for name in changes},
-            values={f":{name}": new[name] for name in changes} | {":was": account["holds"]},
-        )
 
     def _try_reserve(
         self, reservation: Reservation, held: Micropoints, required: Micropoints
@@ -115,10 +100,7 @@ class DynamoLedger:
             ":zero": items.number(0),
             ":one": items.number(1),
         }
-        condition = (
-            "#status = :active AND balance >= :required AND attribute_not_exists(holds.#r)"
-            " AND attribute_exists(numbers)"
-        )
+        condition = "#status = :active AND balance >= :required AND attribute_not_exists(holds.#r)"
         if reservation.budget is not None:
             # With the first try's share a key's budget is compared as the balance is.
             room = reservation.budget - required

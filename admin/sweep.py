@@ -15,7 +15,8 @@ def sweep_holds(context: typer.Context) -> None:
     """End the holds that dead Lambdas left: charge what was recorded, give the rest back.
 
     Safe at any time, also beside the scheduled one: a hold is old after twenty minutes, when no
-    Lambda that made it can still live. Exit code 1 if something was left for the next sweep.
+    Lambda that made it can still live. Exit code 1 if something was left for the next sweep, or if
+    the list of accounts could not be read to its end.
     """
     session: Session = context.obj
     ends_at = time.monotonic() + _BUDGET_S
@@ -38,5 +39,7 @@ def sweep_holds(context: typer.Context) -> None:
             "is_complete": tally.is_complete,
         },
     )
+    if tally.list_failure is not None:
+        raise tally.list_failure
     if tally.failed or not tally.is_complete:
         raise typer.Exit(1)

@@ -26,13 +26,15 @@ class AnyLedger(Ledger, SweptLedger, Protocol):
 class Bench:
     """A ledger with an account that can be looked at.
 
-    `spoil` puts another one beside it, older on the sweep's list, that nobody can read.
+    `open_account` puts one of that id and balance beside it; `spoil` one that nobody can read,
+    older on the sweep's list.
     """
 
     ledger: AnyLedger
     read: Callable[[], Account]
     suspend: Callable[[], None]
     grant: Callable[[str, int, str], bool]
+    open_account: Callable[[str, int], None]
     spoil: Callable[[], None]
 
     def check(self) -> Account:
@@ -57,9 +59,13 @@ def make_bench(request: pytest.FixtureRequest) -> Callable[[int], Bench]:
 
 def _fake_bench(balance: int) -> Bench:
     ledger = FakeLedger()
-    ledger.open_account("a", NOW)
-    if balance:
-        ledger.grant("a", "first", Micropoints(balance))
+
+    def open_account(account_id: str, amount: int) -> None:
+        ledger.open_account(account_id, NOW)
+        if amount:
+            ledger.grant(account_id, f"first-{account_id}", Micropoints(amount))
+
+    open_account("a", balance)
 
     def suspend() -> None:
         ledger.accounts["a"] = replace(ledger.accounts["a"], status="suspended")
@@ -75,6 +81,7 @@ def _fake_bench(balance: int) -> Bench:
         read=lambda: ledger.accounts["a"],
         suspend=suspend,
         grant=lambda name, amount, account: ledger.grant(account, name, Micropoints(amount)),
+        open_account=open_account,
         spoil=spoil,
     )
 
@@ -82,9 +89,13 @@ def _fake_bench(balance: int) -> Bench:
 def dynamo_bench(client: Any, table: str, balance: int) -> Bench:
     """Return a bench on a table of its own."""
     accounts = DynamoAccounts(client, table)
-    accounts.create_account("a", NOW)
-    if balance:
-        accounts.grant("a", "first", Micropoints(balance), at=NOW, note="")
+
+    def open_account(account_id: str, amount: int) -> None:
+        accounts.create_account(account_id, NOW)
+        if amount:
+            accounts.grant(account_id, "first", Micropoints(amount), at=NOW, note="")
+
+    open_account("a", balance)
     suspended: Status = "suspended"
     return Bench(
         ledger=DynamoSweptLedger(client, table),
@@ -93,6 +104,7 @@ def dynamo_bench(client: Any, table: str, balance: int) -> Bench:
         grant=lambda name, amount, account: accounts.grant(
             account, name, Micropoints(amount), at=NOW, note=""
         ),
+        open_account=open_account,
         spoil=lambda: client.put_item(TableName=table, Item=_spoiled_item()),
     )
 

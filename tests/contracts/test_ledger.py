@@ -168,11 +168,13 @@ def test_settle_spends_and_gives_the_rest_back(make_bench: Callable[[int], Bench
     bench = make_bench(1000)
     hold = bench.ledger.reserve(reservation(ask(300)))
 
+    ended = []
     for _ in range(2):
-        bench.ledger.settle(hold, Micropoints(120))
+        ended.append(bench.ledger.settle(hold, Micropoints(120)))
         bench.ledger.release(hold)
 
     account = bench.check()
+    assert ended == [hold, None]
     assert (account.balance, account.held, account.spent) == (880, 0, 120)
     assert account.key_used == {"key_1": 120}
 

@@ -1,6 +1,7 @@
 """The sweep, on the store over DynamoDB Local and on the fake alike."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -160,7 +161,7 @@ def test_account_without_holds_leaves_the_list_and_comes_back(
 
 
 class Racing:
-    """A ledger in which a request comes between the sweep's look and its leaving."""
+    """A ledger in which something happens after each look of the sweep at an account."""
 
     def __init__(self, bench: Bench, moment: Callable[[], object]) -> None:
         self._ledger = bench.ledger
@@ -222,17 +223,69 @@ def test_extend_beside_the_sweep_is_left_to_the_next_one(
     assert (bench.check().balance, bench.check().spent) == (550, 450)
 
 
+def test_hold_that_its_request_ends_first_is_not_the_sweeps(
+    make_bench: Callable[[int], Bench],
+) -> None:
+    """Settled or given back since the sweep looked: neither healed nor failed, nothing returned."""
+    bench = make_bench(1000)
+    settled, released = reserve(bench), reserve(bench, "r-2")
+
+    def end() -> None:
+        bench.ledger.journal(record(settled, 120))
+        bench.ledger.settle(settled, Micropoints(120))
+        bench.ledger.release(released)
+
+    tally = run(Racing(bench, end))  # type: ignore[arg-type]
+
+    assert (tally.accounts, tally.healed, tally.failed, tally.returned) == (1, 0, 0, 0)
+    assert (bench.check().balance, bench.check().spent) == (880, 120)
+
+
+def test_hold_that_grew_since_the_sweep_looked_is_counted_as_it_was_ended(
+    make_bench: Callable[[int], Bench],
+) -> None:
+    """What is given back is what the account had."""
+    bench = make_bench(1000)
+    hold = reserve(bench)
+    racing = Racing(bench, lambda: bench.ledger.extend(hold, Micropoints(450)))
+
+    tally = run(racing)  # type: ignore[arg-type]
+
+    assert (tally.released, tally.returned) == (1, 450)
+    assert bench.check().balance == 1000
+
+
 def test_two_sweeps_at_once_do_it_once(make_bench: Callable[[int], Bench]) -> None:
-    """One runs inside of the other, at its most awkward moment."""
+    """One runs inside of the other, at its most awkward moment; what it ends is its own."""
     bench = make_bench(1000)
     bench.ledger.journal(record(reserve(bench), 120))
     reserve(bench, "r-2")
-    racing = Racing(bench, lambda: run(bench.ledger))
+    inner: list[Tally] = []
+    racing = Racing(bench, lambda: inner.append(run(bench.ledger)))
 
-    run(racing)  # type: ignore[arg-type]
+    outer = run(racing)  # type: ignore[arg-type]
 
+    assert [one.healed for one in (outer, *inner)] == [0, 2, 0]
+    assert (inner[0].returned, outer.returned, outer.failed) == (480, 0, 0)
     assert (bench.check().balance, bench.check().spent) == (880, 120)
     assert bench.check().open_since is None
+
+
+def test_sweeps_side_by_side_count_each_hold_once(make_bench: Callable[[int], Bench]) -> None:
+    """Whichever of three is first at a hold: together they healed as many as there were."""
+    bench = make_bench(1000)
+    for number in range(12):
+        hold = reserve(bench, f"r-{number}", amount=10)
+        if number % 2:
+            bench.ledger.journal(record(hold, 4))
+
+    with ThreadPoolExecutor(3) as pool:
+        tallies = list(pool.map(run, [bench.ledger] * 3))
+
+    assert sum(one.settled for one in tallies) == sum(one.released for one in tallies) == 6
+    assert sum(one.returned for one in tallies) == 120 - 6 * 4
+    assert sum(one.failed for one in tallies) == 0
+    assert (bench.check().held, bench.check().spent) == (0, 24)
 
 
 def test_sweep_stops_in_time_and_goes_on_where_it_stopped(
@@ -243,15 +296,119 @@ def test_sweep_stops_in_time_and_goes_on_where_it_stopped(
     reserve(bench, "r-2", NOW + timedelta(seconds=1))
     reserve(bench, "r-1", NOW)
     reserve(bench, "r-3", NOW + timedelta(seconds=2))
-    left = iter([1.0, 1.0, 1.0, 0.0])
     at = LATER + timedelta(minutes=1)
 
-    first = sweep(bench.ledger, now=lambda: at, budget_s=lambda: next(left))
+    first = sweep(bench.ledger, now=lambda: at, budget_s=lambda: float(len(bench.read().holds) > 1))
 
     assert (first.is_complete, first.healed) == (False, 2)
     assert set(bench.check().holds) == {"r-3"}
     assert run(bench.ledger, at).healed == 1
     assert not run(bench.ledger, at, budget_s=0.0).accounts
+
+
+def test_oldest_account_is_first_and_the_next_sweep_goes_on_after_it(
+    make_bench: Callable[[int], Bench],
+) -> None:
+    """By the time of their holds, not by name: when the time is up, the younger ones wait."""
+    bench = make_bench(1000)
+    for seconds, account_id in enumerate(("z-oldest", "a", "m-youngest")):
+        if account_id != "a":
+            bench.open_account(account_id, 1000)
+        asked = replace(reservation(ask(300)), account_id=account_id)
+        bench.ledger.reserve(replace(asked, since=NOW + timedelta(seconds=seconds)))
+    at = LATER + timedelta(minutes=1)
+
+    def has_oldest() -> float:
+        return float(bench.ledger.find_account("z-oldest").open_since is not None)
+
+    first = sweep(bench.ledger, now=lambda: at, budget_s=has_oldest)
+    left = list(bench.ledger.open_accounts(at))
+    second = run(bench.ledger, at)
+
+    assert (first.accounts, first.healed, first.is_complete) == (1, 1, False)
+    assert left == ["a", "m-youngest"]
+    assert (second.accounts, second.healed, second.is_complete) == (2, 2, True)
+
+
+class Slow(Racing):
+    """A ledger of which each call takes its worst time, nine seconds of a clock of its own."""
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__(bench, lambda: None)
+        self.clock_s = 0
+        self.began_s: list[int] = []
+
+    def _pass(self) -> None:
+        self.began_s.append(self.clock_s)
+        self.clock_s += 9
+
+    def open_accounts(self, before: datetime) -> Iterator[str]:
+        self._pass()
+        yield from self._ledger.open_accounts(before)
+
+    def find_account(self, account_id: str) -> Account:
+        self._pass()
+        return super().find_account(account_id)
+
+    def void(self, hold: Hold, at: datetime) -> UsageRecord:
+        self._pass()
+        return self._ledger.void(hold, at)
+
+    def settle(self, hold: Hold, quota: Micropoints) -> Hold | None:
+        self._pass()
+        return self._ledger.settle(hold, quota)
+
+    def move_open_since(self, account: Account, to: datetime | None) -> bool:
+        self._pass()
+        self._ledger.move_open_since(account, to)
+        return False  # as if a request had come between: another call follows
+
+
+def test_no_call_begins_when_the_time_is_up(make_bench: Callable[[int], Bench]) -> None:
+    """Wherever in a visit that is: list, look, record, settle, look again, leave, leave again."""
+    bench = make_bench(1000)
+    counts = []
+
+    for budget_s in range(5, 60, 9):
+        reserve(bench, f"r-{budget_s}")
+        slow = Slow(bench)
+        tally = sweep(
+            slow,  # type: ignore[arg-type]
+            now=lambda: LATER,
+            budget_s=lambda slow=slow, until_s=budget_s: until_s - slow.clock_s,
+        )
+        assert not tally.is_complete
+        assert max(slow.began_s) < budget_s
+        counts.append(len(slow.began_s))
+        run(bench.ledger)
+
+    assert counts == [1, 2, 3, 4, 5, 6, 7]
+    assert (bench.check().held, bench.check().open_since) == (0, None)
+
+
+class BreakingOff(Racing):
+    """A ledger whose list is throttled after its first page."""
+
+    def open_accounts(self, before: datetime) -> Iterator[str]:
+        yield next(self._ledger.open_accounts(before))
+        raise LedgerUnavailableError
+
+
+def test_list_that_breaks_off_keeps_what_was_done(make_bench: Callable[[int], Bench]) -> None:
+    """The tally says what was healed before, that this was not all, and why."""
+    bench = make_bench(1000)
+    bench.open_account("b", 1000)
+    reserve(bench)
+    later = replace(reservation(ask(300)), account_id="b", since=NOW + timedelta(seconds=1))
+    bench.ledger.reserve(later)
+    at = LATER + timedelta(minutes=1)
+
+    first = run(BreakingOff(bench, lambda: None), at)  # type: ignore[arg-type]
+    second = run(bench.ledger, at)
+
+    assert (first.healed, first.returned, first.is_complete) == (1, 300, False)
+    assert isinstance(first.list_failure, LedgerUnavailableError)
+    assert (second.healed, second.is_complete, second.list_failure) == (1, True, None)
 
 
 class Failing(Racing):

@@ -103,14 +103,15 @@ class FakeLedger:
         with self._lock:
             return self.records.setdefault(record.request_id, record)
 
-    def settle(self, hold: Hold, quota: Micropoints) -> None:
+    def settle(self, hold: Hold, quota: Micropoints) -> Hold | None:
         with self._lock:
             standing = self.accounts[hold.account_id].holds.get(hold.request_id)
             if standing is None or standing.number != hold.number:
-                return
+                return None
             if quota > standing.amount:
                 raise ValueError("a settled quota is at most its hold")
             self._close(standing, quota)
+            return standing
 
     def release(self, hold: Hold) -> None:
         with self._lock:

@@ -44,8 +44,8 @@ class FailingLedger(FakeLedger):
     def journal(self, record: UsageRecord) -> UsageRecord:
         return self._run("journal", lambda: FakeLedger.journal(self, record))  # type: ignore[no-any-return]
 
-    def settle(self, hold: Hold, quota: Micropoints) -> None:
-        self._run("settle", lambda: FakeLedger.settle(self, hold, quota))
+    def settle(self, hold: Hold, quota: Micropoints) -> Hold | None:
+        return self._run("settle", lambda: FakeLedger.settle(self, hold, quota))  # type: ignore[no-any-return]
 
     def release(self, hold: Hold) -> None:
         self._run("release", lambda: FakeLedger.release(self, hold))

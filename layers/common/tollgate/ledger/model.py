@@ -211,8 +211,11 @@ class Ledger(Protocol):
         or by the sweep. Only a record with the hold's own number may be settled with the hold.
         """
 
-    def settle(self, hold: Hold, quota: Micropoints) -> None:
-        """Spend `quota` (<= hold.amount) of the hold and give the rest back."""
+    def settle(self, hold: Hold, quota: Micropoints) -> Hold | None:
+        """Spend `quota` (<= hold.amount) of the hold and give the rest back.
+
+        Return the hold as it was ended, None if it was closed before.
+        """
 
     def release(self, hold: Hold) -> None:
         """Give back all that this attempt holds for the request, whatever `hold.amount` says."""

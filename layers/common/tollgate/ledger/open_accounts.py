@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from tollgate.errors import LedgerUnavailableError
 from tollgate.ledger import items
 from tollgate.ledger.accounts import DynamoAccounts
 from tollgate.ledger.connection import reaching_the_ledger
@@ -38,6 +39,8 @@ class DynamoSweptLedger(DynamoLedger):
         )
         with reaching_the_ledger():
             for page in pages:
+                if "Items" not in page:
+                    raise LedgerUnavailableError  # not the database's answer, whatever its status
                 for item in page["Items"]:
                     yield item["pk"]["S"].partition("#")[2]
 

@@ -161,8 +161,11 @@ class DynamoLedger:
             },
         )
 
-    def settle(self, hold: Hold, quota: Micropoints) -> None:
+    def settle(self, hold: Hold, quota: Micropoints) -> Hold | None:
         """Spend `quota` of the hold and give the rest back; nothing if it is already closed.
+
+        Return the hold as it was ended, or None: it was closed before, be it by a try of this
+        call whose answer was lost.
 
         Raises: ValueError: more than is held, which `extend` comes before.
         """
@@ -170,9 +173,11 @@ class DynamoLedger:
             if quota > hold.amount:
                 break
             answer = self._try_settle(hold, quota)
-            standing = None if answer.is_written else _same_hold(hold, answer.item)
+            if answer.is_written:
+                return hold
+            standing = _same_hold(hold, answer.item)
             if standing is None:
-                return
+                return None
             # An extend whose answer was lost took effect: the ledger's amount is the true one.
             hold = standing
         raise ValueError("a settled quota is at most its hold")

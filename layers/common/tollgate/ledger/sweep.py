@@ -7,7 +7,7 @@
 `void` puts a free record where the request's own would be, unless that is there. So settling with
 the record that stands spends what was journaled and gives back what was not, and a Lambda that
 wakes up later finds the record and charges nothing: never both. Two sweeps at once do the same
-writes, and each takes effect once.
+writes, each takes effect once, and counts for the sweep that wrote it.
 """
 
 import logging
@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from tollgate.core.units import Micropoints
+from tollgate.errors import LedgerUnavailableError
 from tollgate.ledger.model import Account, Hold, UsageRecord
 
 # A Lambda lives 15 minutes; the rest is for clocks that differ and for a request that waited for
@@ -42,8 +43,11 @@ class SweptLedger(Protocol):
     def void(self, hold: Hold, at: datetime) -> UsageRecord:
         """Record that the request was lost, unless it is recorded; return the standing record."""
 
-    def settle(self, hold: Hold, quota: Micropoints) -> None:
-        """Spend `quota` of this very hold and give the rest back; nothing if it is closed."""
+    def settle(self, hold: Hold, quota: Micropoints) -> Hold | None:
+        """Spend `quota` of this very hold and give the rest back; nothing if it is closed.
+
+        Return the hold as it was ended, None if it was closed before.
+        """
 
     def move_open_since(self, account: Account, to: datetime | None) -> bool:
         """Set `open_since`, or take the account off the list (None); return whether it was done.
@@ -55,7 +59,11 @@ class SweptLedger(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What one sweep did. `returned`: given back to balances; `failed`: left for the next one."""
+    """What one sweep did itself: what a request or another sweep ended is not in it.
+
+    `returned`: given back to balances; `failed`: left for the next sweep; `is_complete`: it came to
+    the list's end; `list_failure`: why the list could not be read any further, if it could not.
+    """
 
     accounts: int = 0
     settled: int = 0
@@ -63,6 +71,7 @@ class Tally:
     failed: int = 0
     returned: Micropoints = Micropoints(0)
     is_complete: bool = True
+    list_failure: LedgerUnavailableError | None = None
 
     @property
     def healed(self) -> int:
@@ -77,11 +86,10 @@ def sweep(
     budget_s: Callable[[], float],
     age_max: timedelta = HOLD_AGE_MAX,
 ) -> Tally:
-    """Heal what is old; stop when `budget_s` is used up, and the next sweep goes on from there.
+    """Heal what is old; no call begins when `budget_s` is used up, and the next sweep goes on.
 
     `now` returns aware UTC. An account that fails is left for the next sweep and stops no other.
-
-    Raises: LedgerUnavailableError: not even the list of accounts could be read.
+    Never raises for the ledger's sake: a list that breaks off would take with it what was done.
     """
     return _Sweep(ledger, now, budget_s, age_max).run()
 
@@ -103,43 +111,60 @@ class _Sweep:
         self._tally = Tally()
 
     def run(self) -> Tally:
-        for account_id in self._ledger.open_accounts(self._before):
-            if not self._has_time():
-                break
-            try:
-                self._visit(account_id)
-            except Exception as error:  # noqa: BLE001 - an item that nobody can read stops no other
-                self._tally.failed += 1
-                _log_failure(account_id, error)
+        try:
+            for account_id in self._listed():
+                self._try_visit(account_id)
+        except LedgerUnavailableError as error:
+            self._tally.list_failure = error
+            self._tally.is_complete = False
         return self._tally
 
+    def _listed(self) -> Iterator[str]:
+        """Yield the accounts while there is time: it is looked at before and after a page."""
+        accounts = self._ledger.open_accounts(self._before)
+        while self._has_time() and (account_id := next(accounts, None)) and self._has_time():
+            yield account_id
+
     def _has_time(self) -> bool:
+        """Return whether another call of the ledger may begin; asked before each."""
         self._tally.is_complete = self._budget_s() > 0
         return self._tally.is_complete
+
+    def _try_visit(self, account_id: str) -> None:
+        try:
+            self._visit(account_id)
+        except Exception as error:  # noqa: BLE001 - an item that nobody can read stops no other
+            self._tally.failed += 1
+            _log_failure(account_id, error)
 
     def _visit(self, account_id: str) -> None:
         account = self._ledger.find_account(account_id)
         self._tally.accounts += 1
         old = [hold for hold in account.holds.values() if hold.since < self._before]
         for hold in sorted(old, key=lambda hold: hold.since):
-            if not self._has_time():
-                return
-            self._heal(hold)
-        self._move(self._ledger.find_account(account_id) if old else account)
+            if self._has_time():
+                self._heal(hold)
+        if old and self._has_time():
+            account = self._ledger.find_account(account_id)
+        if self._has_time():
+            self._move(account)
 
     def _heal(self, hold: Hold) -> None:
+        """End a hold, unless its request or another sweep is faster: then it is not counted."""
         record = self._ledger.void(hold, self._now())
         quota = payable(hold, record)
         if quota > hold.amount:
             # Raised since it was read: its Lambda lives after all, or has just settled.
             self._tally.failed += 1
             return
-        self._ledger.settle(hold, quota)
-        self._tally.returned = Micropoints(self._tally.returned + hold.amount - quota)
-        self._count(hold, record)
+        ended = self._ledger.settle(hold, quota) if self._has_time() else None
+        if ended is not None:
+            self._count(ended, record)
 
     def _count(self, hold: Hold, record: UsageRecord) -> None:
+        quota = payable(hold, record)
         is_settled = record.hold_number == hold.number and record.outcome != "lost"
+        self._tally.returned = Micropoints(self._tally.returned + hold.amount - quota)
         self._tally.settled += is_settled
         self._tally.released += not is_settled
         _log.info(
@@ -148,7 +173,7 @@ class _Sweep:
                 "account": hold.account_id,
                 "request_id": hold.request_id,
                 "held_micropoints": hold.amount,
-                "quota_micropoints": payable(hold, record),
+                "quota_micropoints": quota,
                 "outcome": record.outcome,
             },
         )
@@ -162,7 +187,8 @@ class _Sweep:
         oldest = min((hold.since for hold in account.holds.values()), default=None)
         if oldest == account.open_since:
             return
-        if not self._ledger.move_open_since(account, oldest) and oldest is None:
+        is_moved = self._ledger.move_open_since(account, oldest)
+        if not is_moved and oldest is None and self._has_time():
             self._ledger.move_open_since(account, self._now())
 
 

@@ -122,6 +122,15 @@ def test_sweep_says_what_it_did(run: Run, dynamodb_client: Any, table: str) -> N
     assert DynamoAccounts(dynamodb_client, table).find_account("a").spent == 40
 
 
+def test_sweep_without_a_list_fails(run: Run) -> None:
+    """It says what it did before, which is nothing here, and what went wrong; exit code 1."""
+    failed = run("--table", "no-such-table", "sweep")
+
+    assert failed.returncode == 1
+    assert "0 settled, 0 released, 0 left" in failed.stdout
+    assert "temporarily unavailable" in failed.stderr
+
+
 def test_usage_lists_records_and_days(run: Run, dynamodb_client: Any, table: str) -> None:
     """Records come newest first and limited; days have their sums; the total is of all days."""
     run("account", "create", "a", "--grant", "5")

@@ -3,13 +3,22 @@
 import asyncio
 import json
 import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from tollgate.core.units import Micropoints
+from tollgate.errors import LedgerUnavailableError
 from tollgate.ledger.accounts import DynamoAccounts
 from tollgate.ledger.store import DynamoLedger
 
+from functions.billing.sweep import MARGIN_S, get_ledger, handler
 from local.runtime_api import Kind
 from local.sandbox import ROOT, Launch, Pool
 from local.schedule import keep_schedule
@@ -95,3 +104,110 @@ async def test_failed_sweep_is_said_and_called_again(tmp_path: Path, capsys: Any
     said = await listen(pool, capsys, "failed", 2)
 
     assert "SweepFunction failed" in said
+
+
+type Answer = tuple[int, object] | None  # a status and JSON, or silence
+
+
+@contextmanager
+def database(answer: Callable[[dict[str, Any]], Answer]) -> Iterator[str]:
+    """Run a database that says what `answer` makes of a call's arguments; yield its URL."""
+    is_over = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            said = answer(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            if said is None:
+                is_over.wait()
+                self.close_connection = True
+                return
+            body = json.dumps(said[1]).encode()
+            self.send_response(said[0])
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Tests are quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    is_over.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def list_three(call: dict[str, Any]) -> Answer:
+    """Answer the list's first page, with another to follow; nothing else is answered."""
+    is_list = "IndexName" in call and "ExclusiveStartKey" not in call
+    accounts = [{"pk": {"S": f"ACCOUNT#{name}"}, "sk": {"S": "ACCOUNT"}} for name in "abc"]
+    return (200, {"Items": accounts, "LastEvaluatedKey": accounts[-1]}) if is_list else None
+
+
+def refuse_the_rest(call: dict[str, Any]) -> Answer:
+    """Answer the list's first page; throttle its second one; no account is there."""
+    if "IndexName" not in call:
+        return 200, {}
+    throttled = 400, {"__type": "ThrottlingException", "message": "Rate of requests exceeds"}
+    return list_three(call) or throttled
+
+
+def metrics(said: str) -> dict[str, Any]:
+    [line] = [json.loads(line) for line in said.splitlines() if "_aws" in line]
+    assert isinstance(line, dict)
+    return line
+
+
+@pytest.fixture
+def context_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, float], object]]:
+    """Return what points the handler at a database and makes Lambda's context with its time."""
+
+    def make(url: str, left_s: float) -> object:
+        monkeypatch.setenv("TOLLGATE_DYNAMODB_URL", url)
+        return SimpleNamespace(get_remaining_time_in_millis=lambda: int(left_s * 1000))
+
+    get_ledger.cache_clear()
+    yield make
+    get_ledger()._client.close()
+    get_ledger.cache_clear()
+
+
+@pytest.mark.parametrize("is_listed", [False, True], ids=["no list", "a list and no more"])
+def test_database_that_hangs_ends_a_sweep_in_time(
+    context_of: Callable[[str, float], object],
+    capsys: pytest.CaptureFixture[str],
+    *,
+    is_listed: bool,
+) -> None:
+    """The call under way ends within the margin and no other begins; the metrics say so."""
+    left_s = MARGIN_S + 1
+    began = time.monotonic()
+
+    with database(list_three if is_listed else lambda _: None) as url:
+        context = context_of(url, left_s)
+        if is_listed:
+            handler({}, context)
+        else:
+            with pytest.raises(LedgerUnavailableError):
+                handler({}, context)
+        took_s = time.monotonic() - began
+
+    line = metrics(capsys.readouterr().out)
+    assert (line["SweepsCompleted"], line["HoldsFailed"]) == (0, int(is_listed))
+    assert took_s < left_s
+
+
+def test_list_that_breaks_off_is_told_and_fails(
+    context_of: Callable[[str, float], object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What came before is in the metrics, as a sweep that did not complete; the call fails."""
+    with database(refuse_the_rest) as url, pytest.raises(LedgerUnavailableError):
+        handler({}, context_of(url, 240.0))
+
+    line = metrics(capsys.readouterr().out)
+    assert (line["SweepsCompleted"], line["HoldsFailed"], line["HoldsHealed"]) == (0, 3, 0)

@@ -5,6 +5,8 @@ late               no answer; it arrives seconds later twice          two copies
 copy later         an answer, and a copy seconds later slow           it arrives late, answered
 throttled, 500     an error, nothing took effect       500 after      an error, it took effect
 kill before/after  SIGKILL of this process             kill is chosen by verb, not by chance
+
+What is late comes from whoever `post_later` is, so also when this process is dead.
 """
 
 import io
@@ -13,7 +15,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,16 +48,27 @@ class Parcel:
 
 @dataclass(slots=True, kw_only=True)
 class Faults:
-    """What happens to the calls of one request. `rate`: of calls that fail; `kill`: see `die`."""
+    """What happens to the calls of one task: a request, a sweep, an operator's ruling.
+
+    `rate`: of calls that fail by chance; `once`: `verb fault`, what befalls the first call of a
+    verb; `kill`: see `die`.
+    """
 
     dice: random.Random
-    rate: float
+    rate: float = 0.0
+    once: str = ""
     kill: str = ""
     seen: list[str] = field(default_factory=list)
 
-    def choose(self) -> str:
+    def choose(self, verb: str) -> str:
         """Return the fault of the next call, or nothing."""
-        return self.dice.choice(FAULTS) if self.dice.random() < self.rate else ""
+        if self.once.startswith(f"{verb} "):
+            fault, self.once = self.once.removeprefix(f"{verb} "), ""
+        else:
+            fault = self.dice.choice(FAULTS) if self.dice.random() < self.rate else ""
+        if fault:
+            self.seen.append(f"{verb} {fault}")
+        return fault
 
     def die(self, moment: str) -> None:
         """End this process as Lambda does, if this is the moment: at once, with no goodbye."""
@@ -63,12 +76,46 @@ class Faults:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def name_verb(operation: str, update: str) -> str:
-    """Return the ledger's verb that a call is; `update`: its UpdateExpression, if it has one."""
-    marks = {"taken": "reserve", ":more": "extend", "spent": "settle", "holds.#r": "release"}
-    if operation == "TransactWriteItems":
-        return "journal"
-    return next((verb for mark, verb in marks.items() if mark in update), operation)
+_UPDATES = {  # by what only its UpdateExpression has; the first that fits
+    "#numbers": "upgrade",
+    "taken": "reserve",
+    ":more": "extend",
+    "spent": "settle",
+    "holds.#r": "release",
+    "granted": "grant",
+    "open_since": "move",
+    "#status": "status",
+    "budget": "budget",
+}
+
+
+def name_verb(operation: str, call: Mapping[str, Any]) -> str:
+    """Return the ledger's verb that a call is, a transaction by its first write.
+
+    What is no write has the operation's own name.
+    """
+    if "TransactItems" in call:
+        [first] = call["TransactItems"][0].values()
+        return name_write(operation, first)
+    return name_write(operation, call)
+
+
+def name_write(operation: str, write: Mapping[str, Any]) -> str:
+    """Return the verb of one write, be it part of a transaction."""
+    item = write.get("Item")
+    if item is not None:
+        return _name_put(operation, item)
+    update = write.get("UpdateExpression", "")
+    verb = next((verb for mark, verb in _UPDATES.items() if mark in update), operation)
+    return "create" if verb == "TransactWriteItems" else verb
+
+
+def _name_put(operation: str, item: Mapping[str, Any]) -> str:
+    if "grant_id" in item:
+        return "grant"
+    if "outcome" in item:
+        return "void" if operation == "PutItem" else "journal"
+    return "create"
 
 
 class FaultyWire:
@@ -76,7 +123,7 @@ class FaultyWire:
 
     def __init__(self, client: Any, post_later: Callable[[Parcel], None]) -> None:
         """`post_later` delivers parcels, also when this process is dead."""
-        self.faults = Faults(dice=random.Random(0), rate=0.0)
+        self.faults = Faults(dice=random.Random(0))
         self._post_later = post_later
         self._session = URLLib3Session(timeout=30)
         client.meta.events.register("before-send.dynamodb", self._send)
@@ -84,12 +131,9 @@ class FaultyWire:
     def _send(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
         faults = self.faults
         operation = request.headers["X-Amz-Target"].decode().partition(".")[2]
-        verb = name_verb(operation, json.loads(request.body).get("UpdateExpression", ""))
+        verb = name_verb(operation, json.loads(request.body))
         faults.die(f"{verb} before")
-        fault = faults.choose()
-        if fault:
-            faults.seen.append(f"{verb} {fault}")
-        response = self._deliver(request, fault)
+        response = self._deliver(request, faults.choose(verb))
         faults.die(f"{verb} after")
         return response
 

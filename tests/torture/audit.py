@@ -1,10 +1,13 @@
 """What must be true when all is over, read from the table itself and past Tollgate's own code."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
+
+from tests.torture.plan import Plan
+from tests.torture.report import Report
 
 type Row = dict[str, Any]
 
@@ -20,20 +23,23 @@ def read_table(client: Any, table: str) -> list[Row]:
     ]
 
 
-def audit(rows: Iterable[Row]) -> list[str]:
-    """Return what does not agree; an empty list is the promise kept."""
+def audit(rows: Iterable[Row], granted: Mapping[str, int]) -> list[str]:
+    """Return what does not agree; an empty list is the promise kept.
+
+    `granted`: micropoints that each account was given.
+    """
     wrong: list[str] = []
     found: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         found[_kind(row)].append(row)
     for account in found["ACCOUNT"]:
-        wrong += _audit_account(account, found)
+        wrong += _audit_account(account, found, granted[account["account"]])
     ids = Counter(row["request_id"] for row in found["USAGE"])
     wrong += [f"{name}: {count} records" for name, count in ids.items() if count > 1]
     return wrong
 
 
-def _audit_account(account: Row, found: Mapping[str, list[Row]]) -> list[str]:
+def _audit_account(account: Row, found: Mapping[str, list[Row]], granted: int) -> list[str]:
     name = account["account"]
     usage = [row for row in found["USAGE"] if row["account"] == name]
     days = [row for row in found["DAY"] if row["pk"] == account["pk"]]
@@ -44,6 +50,7 @@ def _audit_account(account: Row, found: Mapping[str, list[Row]]) -> list[str]:
         by_key[row["key_id"]] += row["quota"]
     pairs = {
         "granted = balance + spent": (account["granted"], account["balance"] + account["spent"]),
+        "granted once each": (account["granted"], granted),
         "granted = sum of grants": (account["granted"], sum(row["amount"] for row in grants)),
         "held = 0": (account["held"], 0),
         "no holds": ((account["holds"], account["numbers"]), ({}, {})),
@@ -68,6 +75,38 @@ def _audit_account(account: Row, found: Mapping[str, list[Row]]) -> list[str]:
     ]
 
 
+def audit_answers(rows: Iterable[Row], plans: Mapping[int, Plan], report: Report) -> None:
+    """Compare what callers got with what is recorded; note in `report` what does not agree."""
+    records = {row["request_id"]: row for row in rows if _kind(row) == "USAGE"}
+    runs: dict[str, set[int]] = defaultdict(set)
+    for index, plan in plans.items():
+        runs[plan.request_id].add(index)
+    answers = {
+        name: [report.finished[index] for index in indices if index in report.finished]
+        for name, indices in runs.items()
+    }
+    for name, quotas in answers.items():
+        if quotas and not _is_paid(quotas, records.get(name), runs=len(runs[name])):
+            report.wrong.append(f"{name}: answers of {quotas}, record {records.get(name)}")
+        elif runs[name] <= report.silent and name in records and records[name]["quota"]:
+            report.wrong.append(f"{name}: no output, and charged: {records[name]}")
+    whole = {name for name, row in records.items() if row["outcome"] == "complete"}
+    report.charged_unfinished = sum(not answers.get(name) for name in whole)
+    report.answered_twice = sum(len(quotas) > 1 for quotas in answers.values())
+    report.images = sum(plans[index].is_image for index in report.finished)
+
+
+def _is_paid(quotas: Collection[int], record: Row | None, *, runs: int) -> bool:
+    """Whether a request is charged what one of its whole answers says.
+
+    Of two runs the first to be recorded pays, be it one that broke off: then its record is not of
+    the whole answer.
+    """
+    if record is None or record["outcome"] == "lost":
+        return False
+    return record["quota"] in quotas or (runs > 1 and record["outcome"] == "broken")
+
+
 def _kind(row: Row) -> str:
-    pk, sk = row["pk"].split("#")[0], row["sk"].split("#")[0]
+    pk, sk = str(row["pk"]).split("#")[0], str(row["sk"]).split("#")[0]
     return pk if pk == "USAGE" else sk

@@ -1,9 +1,8 @@
-"""The processes beside the sandboxes: a reader that never rests, a sweep, and late post."""
+"""The processes beside the sandboxes: a reader that never rests, late post, and the last sweep."""
 
 import heapq
 import http.client
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from multiprocessing.connection import Connection
@@ -34,10 +33,8 @@ def read_on(url: str, table: str, accounts: list[str], pipe: Connection) -> None
     pipe.send((reads, lowest, wrong))
 
 
-def sweep_on(
-    url: str, table: str, clock: Callable[[], datetime], age_max: timedelta, pipe: Connection
-) -> None:
-    """Sweep every second until told to stop; report how many holds were ended."""
+def sweep_on(url: str, table: str, at: datetime, age_max: timedelta, pipe: Connection) -> None:
+    """Sweep on a clean wire until told to stop; report how many holds were ended."""
     ledger = DynamoSweptLedger(
         connect(region="us-east-1", endpoint_url=url, read_timeout_s=20.0), table
     )
@@ -45,9 +42,9 @@ def sweep_on(
     is_told = False
     while not is_told:
         with suppress(LedgerError):
-            tally = sweep(ledger, now=clock, budget_s=lambda: 60.0, age_max=age_max)
+            tally = sweep(ledger, now=lambda: at, budget_s=lambda: 60.0, age_max=age_max)
             healed += tally.healed
-        is_told = pipe.poll(1.0)
+        is_told = pipe.poll(0.2)
     pipe.send(healed)
 
 
@@ -65,11 +62,12 @@ def deliver(pipe: Connection) -> None:
                 count += 1
                 heapq.heappush(due, (time.monotonic() + parcel.delay_s, count, parcel))
         while due and (not is_open or due[0][0] <= time.monotonic()):
-            _post(heapq.heappop(due)[2])
+            post(heapq.heappop(due)[2])
     pipe.send(count)
 
 
-def _post(parcel: Parcel) -> None:
+def post(parcel: Parcel) -> None:
+    """Deliver a parcel; what is answered is nobody's business any more."""
     where = urlsplit(parcel.url)
     connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=30)
     try:

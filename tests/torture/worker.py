@@ -1,6 +1,7 @@
-"""A sandbox of the torture: the real use case and store, on a wire that fails, until it is killed.
+"""A sandbox of the torture: the real use cases and store, on a wire that fails, until it is killed.
 
-It reports through a pipe, so that what was reported is known after a SIGKILL.
+It serves requests, sweeps, and does what an operator does, one task after the other, and reports
+through a pipe, so that what was reported is known after a SIGKILL.
 """
 
 import asyncio
@@ -8,45 +9,54 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from random import Random
 from typing import Any, cast
 
-from tollgate.core.catalog_toml import parse_catalog
 from tollgate.core.units import MICROPOINTS_PER_POINT, Micropoints
-from tollgate.errors import TollgateError, UpstreamUnavailableError
+from tollgate.errors import LedgerUnavailableError, TollgateError
+from tollgate.ledger.accounts import DynamoAccounts
 from tollgate.ledger.connection import connect
 from tollgate.ledger.model import Key
-from tollgate.ledger.store import DynamoLedger
-from tollgate.metering.chat import ChatJob, Metering
+from tollgate.ledger.open_accounts import DynamoSweptLedger
+from tollgate.ledger.sweep import Tally, sweep
+from tollgate.metering.chat import Metering
+from tollgate.metering.image_bodies import read_json_body
+from tollgate.metering.image_orders import read_image_order
+from tollgate.metering.images import ImageJob
+from tollgate.metering.jobs import Job
 from tollgate.metering.orders import read_order
-from tollgate.upstream.client import ChatCall, Completion, Upstream
-from tollgate.upstream.sse import ServerEvent
+from tollgate.upstream.client import Upstream
 
-from tests.torture.faults import Faults, FaultyWire
-from tests.torture.plan import Plan
+from tests.torture.faults import Faults, FaultyWire, Parcel
+from tests.torture.plan import GRANT, Plan, Ruling, SweepPlan
+from tests.torture.upstream import CATALOG, ScriptedUpstream, count_images
 
 LIFE_S = 60.0  # a Lambda's time-out; whoever works longer is killed
 BUDGETS = {"k0": None, "k1": Micropoints(200_000), "k2": Micropoints(20_000)}
-CATALOG = parse_catalog("""
-    [channels.fake]
-    base_url = "http://fake"
-    [models.m]
-    context_tokens_max = 2000
-    output_tokens_max = 400
-    price = { input = 1, output = 4 }
-    channels = ["fake"]
-""")
+_TRIES_MAX = 5  # of an operator, before another process does it
 _NOW = datetime(2027, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Request:
     """A plan and the time at which its request came."""
 
     plan: Plan
     since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A plan and the time at which its sweep is called."""
+
+    plan: SweepPlan
+    at: datetime
+    age_max: timedelta
+
+
+type Task = Request | Sweep | Ruling
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,162 +69,174 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """The sandbox is ready for the next event. `ending`: how the request ended."""
+    """The sandbox is ready for the next task. `ending`: how this one ended.
 
-    index: int
+    `has_output`, `called`: of a request, whether it said a word and called its upstream; `tally`:
+    of a sweep that came to its end.
+    """
+
     ending: str
-    has_output: bool
-    called: bool
     faults: tuple[str, ...]
-
-
-class ScriptedUpstream:
-    """Answers as the plan says; implements what the job uses of `Upstream`."""
-
-    channel = "fake"
-
-    def __init__(self, plan: Plan, faults: Faults) -> None:
-        self._plan = plan
-        self._faults = faults
-        self.is_called = False
-
-    async def complete(self, call: ChatCall) -> Completion:
-        self._call()
-        message = {"role": "assistant", "content": "word " * self._words(call)}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        return Completion(channel="fake", body={"choices": [choice], **self._usage(call)})
-
-    async def open_stream(self, call: ChatCall) -> Any:
-        self._call()
-        return _Events(self._chunks(call))
-
-    def _call(self) -> None:
-        self.is_called = True
-        self._faults.die("called")
-        if self._plan.outcome == "refused":
-            raise UpstreamUnavailableError
-
-    def _words(self, call: ChatCall) -> int:
-        return min(self._plan.words, call.output_limit or self._plan.words)
-
-    def _usage(self, call: ChatCall) -> dict[str, object]:
-        completion = self._words(call)
-        if self._plan.outcome == "no usage":
-            return {}
-        if self._plan.outcome == "overrun":
-            completion += 500
-        return {"usage": {"prompt_tokens": 8, "completion_tokens": completion}}
-
-    async def _chunks(self, call: ChatCall) -> AsyncIterator[ServerEvent]:
-        for number in range(self._words(call)):
-            yield _event({"choices": [{"index": 0, "delta": {"content": "word "}}]})
-            await asyncio.sleep(0)
-            if number == 0:
-                self._faults.die("streaming")
-        if self._plan.outcome == "broken":
-            return
-        yield _event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-        yield _event({"choices": [], **self._usage(call)})
-        yield ServerEvent(data="[DONE]")
-
-
-class _Events:
-    """An open stream."""
-
-    channel = "fake"
-
-    def __init__(self, events: AsyncIterator[ServerEvent]) -> None:
-        self._events = events
-
-    def __aiter__(self) -> AsyncIterator[ServerEvent]:
-        return self._events
-
-    async def aclose(self) -> None:
-        """Nothing to close."""
-
-
-def _event(chunk: dict[str, object]) -> ServerEvent:
-    return ServerEvent(data=json.dumps(chunk))
+    has_output: bool = False
+    called: bool = False
+    tally: Tally | None = None
 
 
 class Worker:
-    """One process: a client with a faulty wire, and one request after the other."""
+    """One process: a client with a faulty wire, and one task after the other."""
 
-    def __init__(self, url: str, table: str, pipe: Connection) -> None:
-        self._pipe = pipe
-        client = connect(region="us-east-1", endpoint_url=url, read_timeout_s=20.0)
-        self._wire = FaultyWire(client, pipe.send)
-        self._ledger = DynamoLedger(client, table)
+    def __init__(
+        self, url: str, table: str, post_later: Callable[[Parcel], None], *, attempts_max: int = 3
+    ) -> None:
+        """`post_later`: see `FaultyWire`; `attempts_max`: of each call, by the client."""
+        client = connect(
+            region="us-east-1", endpoint_url=url, read_timeout_s=20.0, attempts_max=attempts_max
+        )
+        self._wire = FaultyWire(client, post_later)
+        self._ledger = DynamoSweptLedger(client, table)
+        self._accounts = DynamoAccounts(client, table)
 
-    async def serve(self, task: Task) -> None:
-        plan = task.plan
-        faults = Faults(dice=Random(plan.seed), rate=plan.rate, kill=plan.kill)
+    async def request(
+        self, task: Request, faults: Faults, finish: Callable[[Finished], None]
+    ) -> Over:
+        """Serve a request; `finish` is told once its answer is whole, before it is settled."""
         self._wire.faults = faults
+        plan = task.plan
         upstream = ScriptedUpstream(plan, faults)
         job = self._start(task, upstream)
-        ending, sent = "finished", 0
+        ending, sent, last = "finished", 0, b""
         try:
-            async for frame in _frames(job, is_stream=plan.is_stream):
+            async for frame in _frames(job, plan):
                 sent += 1
-                self._note(plan, frame)
-                if frame is _END:
-                    faults.die("done")
+                if frame is not _END:
+                    last = frame
+                    continue
+                # Nothing that comes after may change its price.
+                finish(Finished(plan.index, _read_quota(last)))
+                faults.die("done")
         except TollgateError as error:
             ending = type(error).__name__
         finally:
             await job.close()
-        self._pipe.send(Over(plan.index, ending, sent > 0, upstream.is_called, tuple(faults.seen)))
+        return Over(ending, tuple(faults.seen), has_output=sent > 0, called=upstream.is_called)
 
-    def _start(self, task: Task, upstream: ScriptedUpstream) -> ChatJob:
+    def _start(self, task: Request, upstream: ScriptedUpstream) -> Job:
         plan, ends_at = task.plan, time.monotonic() + LIFE_S / 2
         metering = Metering(
             ledger=self._ledger,
             upstream=cast("Upstream", upstream),
             now=lambda: task.since + plan.clock_off,
         )
-        body: dict[str, object] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
-        body |= {"stream": plan.is_stream} | ({"max_tokens": plan.limit} if plan.limit else {})
-        key = Key(
-            account_id=plan.account,
-            key_id=plan.key,
-            label="",
-            status="active",
-            created_at=_NOW,
-            budget=BUDGETS[plan.key],
-        )
-        order = read_order(body, key=key, request_id=plan.request_id, catalog=CATALOG)
-        return metering.start(order, lambda: ends_at - time.monotonic(), task.since)
+        start = _start_images if plan.is_image else _start_chat
+        return start(metering, plan, lambda: ends_at - time.monotonic(), task.since)
 
-    def _note(self, plan: Plan, frame: bytes) -> None:
-        """Report the answer once it is whole: nothing that comes after may change its price."""
-        if frame is not _END:
-            self._quota = _read_quota(frame)
-            return
-        self._pipe.send(Finished(plan.index, self._quota))
+    def sweep(self, task: Sweep, faults: Faults) -> Over:
+        """Sweep once, as the scheduled function does."""
+        self._wire.faults = faults
+        ends_at = time.monotonic() + LIFE_S / 2
+        tally, ending = None, "finished"
+        try:
+            tally = sweep(
+                self._ledger,
+                now=lambda: task.at,
+                budget_s=lambda: ends_at - time.monotonic(),
+                age_max=task.age_max,
+            )
+        except TollgateError as error:
+            ending = type(error).__name__
+        return Over(ending, tuple(faults.seen), tally=tally)
+
+    def rule(self, task: Ruling, faults: Faults) -> Over:
+        """Do what an operator does, and again until the ledger answers."""
+        self._wire.faults = faults
+        ending = "given up"
+        for _ in range(_TRIES_MAX):
+            try:
+                ending = self._rule_once(task)
+            except LedgerUnavailableError:
+                continue
+            break
+        return Over(ending, tuple(faults.seen))
+
+    def _rule_once(self, task: Ruling) -> str:
+        if not task.grant:
+            self._accounts.set_account_status(task.account, task.status)
+            return task.status
+        is_new = self._accounts.grant(task.account, task.grant, GRANT, at=_NOW, note="")
+        return "granted" if is_new else "granted before"
 
 
-_END = b"data: [DONE]\n\n"
+def _start_chat(
+    metering: Metering, plan: Plan, budget_s: Callable[[], float], since: datetime
+) -> Job:
+    body: dict[str, object] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+    body |= {"stream": plan.is_stream} | ({"max_tokens": plan.limit} if plan.limit else {})
+    order = read_order(body, key=_key(plan), request_id=plan.request_id, catalog=CATALOG)
+    return metering.start(order, budget_s, since)
 
 
-async def _frames(job: ChatJob, *, is_stream: bool) -> AsyncIterator[bytes]:
-    """Yield the answer's pieces as its caller gets them; the last is `_END`."""
-    if not is_stream:
+def _start_images(
+    metering: Metering, plan: Plan, budget_s: Callable[[], float], since: datetime
+) -> Job:
+    body = {"model": "image", "prompt": "hi", "n": count_images(plan), "stream": plan.is_stream}
+    body |= {"size": "1x1", "quality": "low"}
+    order = read_image_order(
+        read_json_body(body | ({"partial_images": 1} if plan.is_stream else {})),
+        task="generations",
+        key=_key(plan),
+        request_id=plan.request_id,
+        catalog=CATALOG,
+    )
+    return ImageJob(metering, order, budget_s, since)
+
+
+def _key(plan: Plan) -> Key:
+    return Key(
+        account_id=plan.account,
+        key_id=plan.key,
+        label="",
+        status="active",
+        created_at=_NOW,
+        budget=BUDGETS[plan.key],
+    )
+
+
+_DONE = b"data: [DONE]\n\n"
+_END = b"the answer is whole"
+
+
+async def _frames(job: Job, plan: Plan) -> AsyncIterator[bytes]:
+    """Yield the answer's pieces as its caller gets them; `_END` once it is whole."""
+    if not plan.is_stream:
         yield await job.completion()
         yield _END
         return
     async for frame in job.frames():
-        yield _END if frame == _END else frame
+        yield _END if frame == _DONE else frame
+    if plan.is_image:
+        yield _END  # its last image is the end
 
 
 def _read_quota(frame: bytes) -> int:
-    quota = json.loads(frame.removeprefix(b"data: "))["quota"]
+    quota: float = json.loads(frame[frame.index(b"{") :])["quota"]
     return round(quota * MICROPOINTS_PER_POINT)
 
 
 def work(url: str, table: str, pipe: Connection) -> None:
-    """Serve tasks until the pipe brings None."""
-    worker = Worker(url, table, pipe)
+    """Do tasks until the pipe brings None."""
+    worker = Worker(url, table, pipe.send)
     with asyncio.Runner() as runner:
         receive: Callable[[], Task | None] = pipe.recv
         while (task := receive()) is not None:
-            runner.run(worker.serve(task))
+            pipe.send(do(task, worker, runner, pipe.send))
+
+
+def do(task: Task, worker: Worker, runner: asyncio.Runner, send: Callable[[Any], None]) -> Over:
+    """Do one task with the faults of its plan."""
+    plan = task if isinstance(task, Ruling) else task.plan
+    faults = Faults(dice=Random(plan.seed), rate=plan.rate, kill=plan.kill)
+    if isinstance(task, Request):
+        return runner.run(worker.request(task, faults, send))
+    if isinstance(task, Sweep):
+        return worker.sweep(task, faults)
+    return worker.rule(task, faults)

@@ -14,13 +14,28 @@ type Row = dict[str, Any]
 
 def read_table(client: Any, table: str) -> list[Row]:
     """Return every item, as plain values."""
-    read = TypeDeserializer().deserialize
     pages = client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+    return [_read(item) for page in pages for item in page["Items"]]
+
+
+def read_partitions(client: Any, table: str, *pks: str) -> list[Row]:
+    """Return the items of some partitions, as plain values."""
+    paginator = client.get_paginator("query")
     return [
-        {name: read(value) for name, value in item.items()}
-        for page in pages
+        _read(item)
+        for pk in pks
+        for page in paginator.paginate(
+            TableName=table,
+            ConsistentRead=True,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": pk}},
+        )
         for item in page["Items"]
     ]
+
+
+def _read(item: Row) -> Row:
+    return {name: TypeDeserializer().deserialize(value) for name, value in item.items()}
 
 
 def audit(rows: Iterable[Row], granted: Mapping[str, int]) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from random import Random
-from typing import Any, cast
+from typing import cast
 
 from tollgate.core.units import MICROPOINTS_PER_POINT, Micropoints
 from tollgate.errors import LedgerUnavailableError, TollgateError
@@ -96,11 +96,19 @@ class Worker:
         self._ledger = DynamoSweptLedger(client, table)
         self._accounts = DynamoAccounts(client, table)
 
-    async def request(
+    async def do(self, task: Task, faults: Faults, finish: Callable[[Finished], None]) -> Over:
+        """Do a task with these faults.
+
+        `finish` is told of a request once its answer is whole, before it is settled.
+        """
+        self._wire.faults = faults
+        if isinstance(task, Request):
+            return await self._serve(task, faults, finish)
+        return self._sweep(task, faults) if isinstance(task, Sweep) else self._rule(task, faults)
+
+    async def _serve(
         self, task: Request, faults: Faults, finish: Callable[[Finished], None]
     ) -> Over:
-        """Serve a request; `finish` is told once its answer is whole, before it is settled."""
-        self._wire.faults = faults
         plan = task.plan
         upstream = ScriptedUpstream(plan, faults)
         job = self._start(task, upstream)
@@ -130,9 +138,8 @@ class Worker:
         start = _start_images if plan.is_image else _start_chat
         return start(metering, plan, lambda: ends_at - time.monotonic(), task.since)
 
-    def sweep(self, task: Sweep, faults: Faults) -> Over:
+    def _sweep(self, task: Sweep, faults: Faults) -> Over:
         """Sweep once, as the scheduled function does."""
-        self._wire.faults = faults
         ends_at = time.monotonic() + LIFE_S / 2
         tally, ending = None, "finished"
         try:
@@ -146,9 +153,8 @@ class Worker:
             ending = type(error).__name__
         return Over(ending, tuple(faults.seen), tally=tally)
 
-    def rule(self, task: Ruling, faults: Faults) -> Over:
+    def _rule(self, task: Ruling, faults: Faults) -> Over:
         """Do what an operator does, and again until the ledger answers."""
-        self._wire.faults = faults
         ending = "given up"
         for _ in range(_TRIES_MAX):
             try:
@@ -228,15 +234,6 @@ def work(url: str, table: str, pipe: Connection) -> None:
     with asyncio.Runner() as runner:
         receive: Callable[[], Task | None] = pipe.recv
         while (task := receive()) is not None:
-            pipe.send(do(task, worker, runner, pipe.send))
-
-
-def do(task: Task, worker: Worker, runner: asyncio.Runner, send: Callable[[Any], None]) -> Over:
-    """Do one task with the faults of its plan."""
-    plan = task if isinstance(task, Ruling) else task.plan
-    faults = Faults(dice=Random(plan.seed), rate=plan.rate, kill=plan.kill)
-    if isinstance(task, Request):
-        return runner.run(worker.request(task, faults, send))
-    if isinstance(task, Sweep):
-        return worker.sweep(task, faults)
-    return worker.rule(task, faults)
+            plan = task if isinstance(task, Ruling) else task.plan
+            faults = Faults(dice=Random(plan.seed), rate=plan.rate, kill=plan.kill)
+            pipe.send(runner.run(worker.do(task, faults, pipe.send)))

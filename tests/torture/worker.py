@@ -141,7 +141,7 @@ class Worker:
     def _sweep(self, task: Sweep, faults: Faults) -> Over:
         """Sweep once, as the scheduled function does."""
         ends_at = time.monotonic() + LIFE_S / 2
-        tally, ending = None, "finished"
+        tally = None
         try:
             tally = sweep(
                 self._ledger,
@@ -149,6 +149,7 @@ class Worker:
                 budget_s=lambda: ends_at - time.monotonic(),
                 age_max=task.age_max,
             )
+            ending = "finished" if tally.is_complete else "cut short"
         except TollgateError as error:
             ending = type(error).__name__
         return Over(ending, tuple(faults.seen), tally=tally)

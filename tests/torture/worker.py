@@ -72,7 +72,7 @@ class Over:
     """The sandbox is ready for the next task. `ending`: how this one ended.
 
     `has_output`, `called`: of a request, whether it said a word and called its upstream; `tally`:
-    of a sweep that came to its end.
+    the holds that a sweep ended.
     """
 
     ending: str
@@ -141,7 +141,7 @@ class Worker:
     def _sweep(self, task: Sweep, faults: Faults) -> Over:
         """Sweep once, as the scheduled function does."""
         ends_at = time.monotonic() + LIFE_S / 2
-        tally = None
+        counts = None
         try:
             tally = sweep(
                 self._ledger,
@@ -150,9 +150,11 @@ class Worker:
                 age_max=task.age_max,
             )
             ending = "finished" if tally.is_complete else "cut short"
+            # Its counts alone: an error in it would not go through a pipe.
+            counts = Tally(settled=tally.settled, released=tally.released, failed=tally.failed)
         except TollgateError as error:
             ending = type(error).__name__
-        return Over(ending, tuple(faults.seen), tally=tally)
+        return Over(ending, tuple(faults.seen), tally=counts)
 
     def _rule(self, task: Ruling, faults: Faults) -> Over:
         """Do what an operator does, and again until the ledger answers."""

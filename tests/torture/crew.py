@@ -3,12 +3,10 @@
 import heapq
 import http.client
 import time
-from contextlib import suppress
 from datetime import datetime, timedelta
 from multiprocessing.connection import Connection
 from urllib.parse import urlsplit
 
-from tollgate.errors import LedgerError
 from tollgate.ledger.connection import connect
 from tollgate.ledger.open_accounts import DynamoSweptLedger
 from tollgate.ledger.sweep import sweep
@@ -41,9 +39,7 @@ def sweep_on(url: str, table: str, at: datetime, age_max: timedelta, pipe: Conne
     healed = 0
     is_told = False
     while not is_told:
-        with suppress(LedgerError):
-            tally = sweep(ledger, now=lambda: at, budget_s=lambda: 60.0, age_max=age_max)
-            healed += tally.healed
+        healed += sweep(ledger, now=lambda: at, budget_s=lambda: 60.0, age_max=age_max).healed
         is_told = pipe.poll(0.2)
     pipe.send(healed)
 

@@ -77,7 +77,6 @@ class Faults:
 
 
 _UPDATES = {  # by what only its UpdateExpression has; the first that fits
-    "#numbers": "upgrade",
     "taken": "reserve",
     ":more": "extend",
     "spent": "settle",

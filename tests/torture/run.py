@@ -207,7 +207,10 @@ class Run:
         ledger = DynamoSweptLedger(self._client, self._table)
         other = self._crew(sweep_on, self._url, self._table, AFTER, timedelta(seconds=1))
         for _ in range(3):
-            add(self.report.last, sweep(ledger, now=lambda: AFTER, budget_s=lambda: 600.0))
+            tally = sweep(ledger, now=lambda: AFTER, budget_s=lambda: 600.0)
+            add(self.report.last, tally)
+            if tally.failed or not tally.is_complete:
+                self.report.wrong.append(f"the last sweep left something: {tally}")
         _dismiss(other)
 
     def _audit(self) -> None:

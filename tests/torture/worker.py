@@ -141,19 +141,15 @@ class Worker:
     def _sweep(self, task: Sweep, faults: Faults) -> Over:
         """Sweep once, as the scheduled function does."""
         ends_at = time.monotonic() + LIFE_S / 2
-        counts = None
-        try:
-            tally = sweep(
-                self._ledger,
-                now=lambda: task.at,
-                budget_s=lambda: ends_at - time.monotonic(),
-                age_max=task.age_max,
-            )
-            ending = "finished" if tally.is_complete else "cut short"
-            # Its counts alone: an error in it would not go through a pipe.
-            counts = Tally(settled=tally.settled, released=tally.released, failed=tally.failed)
-        except TollgateError as error:
-            ending = type(error).__name__
+        tally = sweep(
+            self._ledger,
+            now=lambda: task.at,
+            budget_s=lambda: ends_at - time.monotonic(),
+            age_max=task.age_max,
+        )
+        # Its counts alone: an error in it would not go through a pipe.
+        counts = Tally(settled=tally.settled, released=tally.released, failed=tally.failed)
+        ending = "finished" if tally.is_complete else "cut short"
         return Over(ending, tuple(faults.seen), tally=counts)
 
     def _rule(self, task: Ruling, faults: Faults) -> Over:

@@ -23,12 +23,17 @@ from tollgate.ledger.model import Key
 from tollgate.ledger.statements import DynamoStatements
 from tollgate.settings import Settings
 from tollgate.web.app import answer_json
+from tollgate.web.metrics import make_metrics_log
 from tollgate.web.record_list import LIMIT_DEFAULT, LIMIT_MAX, describe_page
 from tollgate.web.services import Services, make_services, utc_now
 from tollgate.web.typed_app import create_typed_app
 
 settings = Settings.read()
-app = create_typed_app("Tollgate billing", cors_origin=settings.cors_origin)
+app = create_typed_app(
+    "Tollgate billing",
+    cors_origin=settings.cors_origin,
+    log_metrics=make_metrics_log("billing", settings),
+)
 PREFIXES = ("/v1/billing", "/v1/dashboard/billing", "/dashboard/billing")
 
 

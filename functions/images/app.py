@@ -18,13 +18,18 @@ from tollgate.provider_keys import make_key_source
 from tollgate.settings import Settings
 from tollgate.upstream.client import Upstream, new_http_client
 from tollgate.upstream.image_calls import ImageTask
+from tollgate.web.metrics import make_metrics_log
 from tollgate.web.requests import read_body, read_json
 from tollgate.web.responses import make_metered_response
 from tollgate.web.services import Services, make_services
 from tollgate.web.typed_app import create_typed_app
 
 settings = Settings.read()
-app = create_typed_app("Tollgate images", cors_origin=settings.cors_origin)
+app = create_typed_app(
+    "Tollgate images",
+    cors_origin=settings.cors_origin,
+    log_metrics=make_metrics_log("images", settings),
+)
 
 
 @cache

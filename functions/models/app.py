@@ -16,6 +16,7 @@ from tollgate.errors import ModelNotAllowedError, ModelNotFoundError
 from tollgate.ledger.model import Key
 from tollgate.settings import Settings
 from tollgate.web.app import answer_json, create_app
+from tollgate.web.metrics import make_metrics_log
 from tollgate.web.services import Services, make_services
 
 settings = Settings.read()
@@ -76,6 +77,7 @@ app = create_app(
         Route("/v1/models/{model:path}", retrieve_model, methods=["GET"]),
     ],
     cors_origin=settings.cors_origin,
+    log_metrics=make_metrics_log("models", settings),
 )
 app.state.get_services = get_services
 handler = Mangum(app, lifespan="off")

@@ -31,6 +31,7 @@ def test_values() -> None:
             "TOLLGATE_KEEPALIVE_S": "0",
             "TOLLGATE_BODY_BYTES_MAX": "5",
             "TOLLGATE_CORS_ORIGIN": "https://p",
+            "TOLLGATE_LOG_LEVEL": "WARN",
             "AWS_REGION": "eu-west-1",
         }
     )
@@ -43,6 +44,7 @@ def test_values() -> None:
         keepalive_s=0.0,
         body_bytes_max=5,
         cors_origin="https://p",
+        log_level="WARN",
         region="eu-west-1",
     )
 
@@ -51,3 +53,9 @@ def test_a_number_must_be_one() -> None:
     """The operator is told which variable is wrong."""
     with pytest.raises(ConfigurationError, match="TOLLGATE_KEEPALIVE_S"):
         Settings.read({"TOLLGATE_KEEPALIVE_S": "often"})
+
+
+def test_a_level_must_be_one() -> None:
+    """A level that Python has not would fail at the first request, in other words."""
+    with pytest.raises(ConfigurationError, match="TOLLGATE_LOG_LEVEL must be one of INFO, WARN"):
+        Settings.read({"TOLLGATE_LOG_LEVEL": "LOUD"})

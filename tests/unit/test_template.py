@@ -1,17 +1,19 @@
 """What the template must say for streaming, safety and money; each was once got wrong somewhere."""
 
 import json
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tollgate.core.metrics import NAMESPACE, RequestMetrics, format_counts, format_request
 from tollgate.ledger import writes
 from tollgate.ledger.connection import connect
 from tollgate.ledger.sweep import HOLD_AGE_MAX, Tally
 from tollgate.ledger.table import create_table
 from tollgate.web.envelope import ALLOWED_HEADERS, ALLOWED_METHODS
 
-from functions.billing.sweep import MARGIN_S, format_metrics, measure
+from functions.billing.sweep import MARGIN_S, measure
 from local.sandbox import ROOT
 from local.template import load_template
 
@@ -172,9 +174,13 @@ def test_sweeps_margin_is_more_than_one_calls_worst_case() -> None:
     assert hung_s + throttled_s + waited_s < MARGIN_S
 
 
-def test_sweeps_metrics_pass_the_log_level() -> None:
+def test_metrics_pass_the_log_level() -> None:
     """A line without a level counts as INFO; whatever the stack's level, it must be written."""
-    assert FUNCTIONS["SweepFunction"]["LoggingConfig"]["ApplicationLogLevel"] == "INFO"
+    common = load_template(ROOT / "template.yaml")["Globals"]["Function"]
+    levels = [common, *FUNCTIONS.values()]
+
+    assert {one["LoggingConfig"].get("ApplicationLogLevel", "INFO") for one in levels} == {"INFO"}
+    assert common["Environment"]["Variables"]["TOLLGATE_LOG_LEVEL"] == {"Ref": "LogLevel"}
 
 
 def test_failed_holds_alarm_also_when_sweeps_are_late() -> None:
@@ -191,18 +197,39 @@ def test_hold_is_old_when_no_function_that_made_it_can_live() -> None:
     assert HOLD_AGE_MAX.total_seconds() >= longest_s + 300
 
 
-def test_alarms_watch_metrics_that_are_written() -> None:
-    """A metric by another name would never alarm."""
-    alarms = [one for one in RESOURCES.values() if one["Type"] == "AWS::CloudWatch::Alarm"]
-    line = json.loads(format_metrics(measure(Tally()), "t", at_ms=0))
-    [definition] = line["_aws"]["CloudWatchMetrics"]
-    written = {metric["Name"] for metric in definition["Metrics"]}
-
-    assert {"HoldsHealed", "HoldsFailed", "SweepsCompleted"} == {
-        alarm["Properties"]["MetricName"] for alarm in alarms
+def list_written() -> set[tuple[str, tuple[str, ...]]]:
+    """Return the metrics that the code can write, each with the dimensions that it has."""
+    metrics = RequestMetrics(code="c", first_byte_ms=1, ledger_errors=1, overruns=1)
+    metrics.note_answer("c", 1)
+    metrics.note_failure("c")
+    metrics.note_charge(model="m", prompt_tokens=1, completion_tokens=1, quota_micropoints=1)
+    texts = format_request(metrics, function="f", table="t", request_id="r", at_ms=0)
+    texts.append(format_counts(dict.fromkeys(measure(Tally()), 1), table="t", at_ms=0) or "")
+    return {
+        (metric["Name"], tuple(names))
+        for text in texts
+        for definition in json.loads(text)["_aws"]["CloudWatchMetrics"]
+        for names in definition["Dimensions"]
+        for metric in definition["Metrics"]
     }
-    assert all(name in line for name in written | set(definition["Dimensions"][0]))
-    for alarm in (one["Properties"] for one in alarms):
-        assert alarm["Namespace"] == definition["Namespace"]
-        assert alarm["MetricName"] in written
-        assert [one["Name"] for one in alarm["Dimensions"]] == definition["Dimensions"][0]
+
+
+def list_watched(node: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield our own metrics that alarms name, in whatever form."""
+    if isinstance(node, dict):
+        if node.get("Namespace") == NAMESPACE:
+            yield node["MetricName"], tuple(one["Name"] for one in node["Dimensions"])
+        for value in node.values():
+            yield from list_watched(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from list_watched(value)
+
+
+def test_alarms_watch_metrics_that_are_written() -> None:
+    """A metric by another name, or with other dimensions, would never alarm."""
+    alarms = [one for one in RESOURCES.values() if one["Type"] == "AWS::CloudWatch::Alarm"]
+    watched = set(list_watched(alarms))
+
+    assert {"HoldsHealed", "HoldsFailed", "SweepsUnfinished"} <= {name for name, _ in watched}
+    assert watched <= list_written()

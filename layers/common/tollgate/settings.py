@@ -8,6 +8,7 @@ TOLLGATE_PROVIDER_SECRET  name or ARN of the secret with the upstream keys, a JS
 TOLLGATE_KEEPALIVE_S      seconds of silence after which a stream sends a comment; 0: never
 TOLLGATE_BODY_BYTES_MAX   largest request body
 TOLLGATE_CORS_ORIGIN      value of access-control-allow-origin
+TOLLGATE_LOG_LEVEL        least level of our own log lines: INFO, WARN or ERROR
 AWS_REGION                set by Lambda
 """
 
@@ -19,6 +20,7 @@ from pathlib import Path
 from tollgate.errors import ConfigurationError
 
 _LAMBDA_EVENT_BYTES_MAX = 6 * 1024 * 1024
+_LOG_LEVELS = ("INFO", "WARN", "ERROR")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +34,14 @@ class Settings:
     keepalive_s: float
     body_bytes_max: int
     cors_origin: str
+    log_level: str
     region: str
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
         """Return the settings in `environment`.
 
-        Raises: ConfigurationError: a number is none.
+        Raises: ConfigurationError: a number is none, or a level.
         """
         catalog_file = environment.get("TOLLGATE_CATALOG_FILE")
         return cls(
@@ -51,6 +54,7 @@ class Settings:
                 _number(environment, "TOLLGATE_BODY_BYTES_MAX", _LAMBDA_EVENT_BYTES_MAX)
             ),
             cors_origin=environment.get("TOLLGATE_CORS_ORIGIN", "*"),
+            log_level=_level(environment, "TOLLGATE_LOG_LEVEL"),
             region=environment.get("AWS_REGION", "us-east-1"),
         )
 
@@ -58,6 +62,13 @@ class Settings:
 def read_environment() -> Mapping[str, str]:
     """Return the environment, for the upstream keys that are kept there."""
     return os.environ
+
+
+def _level(environment: Mapping[str, str], name: str) -> str:
+    level = environment.get(name) or _LOG_LEVELS[0]
+    if level not in _LOG_LEVELS:
+        raise ConfigurationError(f"{name} must be one of {', '.join(_LOG_LEVELS)}, not {level!r}")
+    return level
 
 
 def _number(environment: Mapping[str, str], name: str, default: float) -> float:

@@ -547,3 +547,14 @@ async def test_failed_attempt_is_logged_without_words_or_keys(
     fields = vars(record)
     assert (fields["channel"], fields["status"], fields["reason"]) == ("c0", 401, "credentials")
     assert KEY not in str(fields)
+
+
+async def test_metrics_tell_who_failed_and_how_soon_one_answered() -> None:
+    """The wait for the failed channel is not counted to the one that answered."""
+    async with pair(error(500)) as (made, _, _):
+        call = made.call()
+        async with asyncio.timeout(10), await made.upstream.open_stream(call):
+            pass
+
+        assert call.metrics.failed_channels == ["c0"]
+        assert (call.metrics.channel, call.metrics.upstream_latency_ms) == ("c1", 0)

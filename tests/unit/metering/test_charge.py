@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tollgate.core.metrics import RequestMetrics
 from tollgate.core.units import Micropoints
 from tollgate.errors import InsufficientQuotaError, LedgerUnavailableError, RequestInProgressError
 from tollgate.ledger.model import Ask, Hold, Reservation, UsageRecord
@@ -58,7 +59,12 @@ def failing(ledger: FakeLedger) -> FailingLedger:
     return failing
 
 
-def make(ledger: FakeLedger, worst: int = 300, budget_s: float = 60.0) -> Charge:
+def make(
+    ledger: FakeLedger,
+    worst: int = 300,
+    budget_s: float = 60.0,
+    metrics: RequestMetrics | None = None,
+) -> Charge:
     amount = Micropoints(worst)
     reservation = Reservation(
         account_id="a",
@@ -67,7 +73,8 @@ def make(ledger: FakeLedger, worst: int = 300, budget_s: float = 60.0) -> Charge
         since=NOW,
         ask=Ask(worst=amount, floor=amount, least=amount, is_limited=True),
     )
-    return Charge(ledger, reservation, lambda: budget_s, delays_s=(0.0, 0.0, 0.0))
+    delays_s = (0.0, 0.0, 0.0)
+    return Charge(ledger, reservation, lambda: budget_s, delays_s, metrics=metrics)
 
 
 def record(quota: int) -> UsageRecord:
@@ -356,3 +363,16 @@ async def test_record_that_came_late_is_told(
     [late] = [entry for entry in caplog.records if entry.getMessage() == "recorded late"]
     assert standing is None
     assert (late.__dict__["quota_micropoints"], state(failing)) == (120, (0, 120))
+
+
+async def test_what_the_operator_must_know_is_counted(failing: FailingLedger) -> None:
+    """An overrun that nobody pays for, and each step that the ledger leaves undone."""
+    metrics = RequestMetrics()
+    job = make(failing, metrics=metrics)
+    await job.reserve()
+    failing.failures = {"extend": 1, "journal": 100}
+    await job.cover(Micropoints(301))
+    await job.journal(record(300))
+    await job.close()
+
+    assert (metrics.overruns, metrics.ledger_errors) == (1, 3)

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 from tollgate.core.catalog import Catalog
+from tollgate.core.metrics import RequestMetrics
 from tollgate.errors import UpstreamBrokenError, UpstreamTimeoutError, UpstreamUnavailableError
 from tollgate.ledger.model import Key
 from tollgate.metering.chat import ChatJob, Metering
@@ -30,11 +31,13 @@ LAST = {"choices": [], "usage": USAGE}
 def start(catalog: Catalog, key: Key, ledger: FakeLedger) -> Any:
     """Return a function that starts a job on a fake upstream."""
 
-    def start(upstream: FakeUpstream, **fields: Any) -> ChatJob:
+    def start(
+        upstream: FakeUpstream, *, metrics: RequestMetrics | None = None, **fields: Any
+    ) -> ChatJob:
         body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}
         metering = Metering(ledger=ledger, upstream=cast("Upstream", upstream), now=lambda: NOW)
         order = read_order(body, key=key, request_id="r", catalog=catalog)
-        return metering.start(order, lambda: 60.0)
+        return metering.start(order, lambda: 60.0, metrics=metrics)
 
     return start
 
@@ -85,6 +88,18 @@ async def test_log_says_charged_once_for_a_request_that_ran_twice(
     charged = [entry for entry in caplog.records if entry.getMessage() == "charged"]
     assert [entry.__dict__["quota_micropoints"] for entry in charged] == [17]
     assert spent(ledger) == ledger.records["r"].quota == 17
+
+
+async def test_metrics_have_what_was_charged(start: Any) -> None:
+    """The catalog's name of the model, and the record's tokens and quota."""
+    metrics = RequestMetrics()
+    job = start(FakeUpstream(body=WHOLE), metrics=metrics)
+    await job.completion()
+    await job.close()
+
+    assert metrics == RequestMetrics(
+        model="m", prompt_tokens=9, completion_tokens=2, quota_micropoints=17
+    )
 
 
 async def test_stream_is_charged_what_its_last_chunk_says(start: Any, ledger: FakeLedger) -> None:
@@ -153,7 +168,8 @@ async def test_broken_stream_is_charged_what_was_sent(
     start: Any, ledger: FakeLedger, steps: list[Any]
 ) -> None:
     """Connection, silence, error event, garbage or a bare end: two chunks were sold."""
-    job = start(FakeUpstream(steps=steps), stream=True)
+    metrics = RequestMetrics()
+    job = start(FakeUpstream(steps=steps), metrics=metrics, stream=True)
     seen: list[bytes] = []
 
     async def read() -> None:
@@ -168,6 +184,8 @@ async def test_broken_stream_is_charged_what_was_sent(
     assert b"[DONE]" not in b"".join(seen)
     assert spent(ledger) == ledger.records["r"].quota == 8 + 4
     assert ledger.records["r"].outcome == "broken"
+    assert metrics.failed_channels == ["fake"]
+    assert metrics.quota_micropoints == 8 + 4
 
 
 async def test_error_with_usage_is_charged_by_it(start: Any, ledger: FakeLedger) -> None:

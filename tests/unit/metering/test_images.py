@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 from tollgate.core.catalog import Catalog
 from tollgate.core.json_text import parse_object
+from tollgate.core.metrics import RequestMetrics
 from tollgate.errors import (
     InsufficientQuotaError,
     UpstreamBrokenError,
@@ -51,11 +52,17 @@ PARTIAL = ServerEvent(
 def start(catalog: Catalog, key: Key, ledger: FakeLedger) -> Any:
     """Return a function that starts a job on a fake upstream."""
 
-    def start(upstream: FakeUpstream, *, task: Any = "generations", **fields: Any) -> ImageJob:
+    def start(
+        upstream: FakeUpstream,
+        *,
+        task: Any = "generations",
+        metrics: RequestMetrics | None = None,
+        **fields: Any,
+    ) -> ImageJob:
         body = read_json_body({"model": "image", "prompt": "hi", **fields})
         metering = Metering(ledger=ledger, upstream=cast("Upstream", upstream), now=lambda: NOW)
         order = read_image_order(body, task=task, key=key, request_id="r", catalog=catalog)
-        return ImageJob(metering, order, lambda: 60.0)
+        return ImageJob(metering, order, lambda: 60.0, metrics=metrics)
 
     return start
 
@@ -258,7 +265,8 @@ async def test_broken_stream_is_charged_its_completed_images(
     start: Any, ledger: FakeLedger, step: Any
 ) -> None:
     """One of two came."""
-    job = start(FakeUpstream(steps=[completed(), step]), stream=True, n=2)
+    metrics = RequestMetrics()
+    job = start(FakeUpstream(steps=[completed(), step]), metrics=metrics, stream=True, n=2)
     seen: list[bytes] = []
 
     async def read() -> None:
@@ -270,8 +278,9 @@ async def test_broken_stream_is_charged_its_completed_images(
     await job.close()
 
     assert len(seen) == 1
-    assert spent(ledger) == ledger.records["r"].quota == COST
+    assert spent(ledger) == ledger.records["r"].quota == metrics.quota_micropoints == COST
     assert ledger.records["r"].outcome == "broken"
+    assert metrics.failed_channels == ["fake"]
 
 
 async def test_stream_that_ends_early_is_charged_what_came(start: Any, ledger: FakeLedger) -> None:

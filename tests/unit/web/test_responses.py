@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 from starlette.requests import Request
+from tollgate.core.metrics import RequestMetrics
 from tollgate.errors import InsufficientQuotaError, InvalidRequestError, UpstreamBrokenError
 from tollgate.web.requests import KEEPALIVE_HEADER, SETTLE_S, SILENCE_S_MAX
 from tollgate.web.responses import (
@@ -407,9 +408,15 @@ class Started:
     """A `StartJob` that keeps what it was given."""
 
     def __call__(
-        self, budget_s: Callable[[], float], since: datetime, *, is_padded: bool
+        self,
+        budget_s: Callable[[], float],
+        since: datetime,
+        *,
+        is_padded: bool,
+        metrics: RequestMetrics,
     ) -> FakeJob:
         self.budget_s, self.since, self.is_padded = budget_s(), since, is_padded
+        self.metrics = metrics
         return FakeJob()
 
 
@@ -453,3 +460,21 @@ def test_unknown_keepalive_is_refused_for_streams_too() -> None:
     """A misspelt wish is told before anything is held."""
     with pytest.raises(InvalidRequestError):
         start(is_stream=True, value="comments")
+
+
+async def test_keep_alive_is_no_first_byte() -> None:
+    """The metric says how long a caller waited for what it asked for; a comment is not that."""
+    first = asyncio.Event()
+    scope: dict[str, Any] = {"state": {}}
+    found = []
+
+    def on_send(wire: Wire) -> None:
+        found.append(scope["state"]["metrics"].first_byte_ms)
+        if KEEPALIVE_FRAME in wire.bodies:
+            first.set()
+
+    job = FakeJob(first, b"one")
+    await MeteredResponse(job, is_stream=True, keepalive_s=0.01)(scope, receive, Wire(on_send))
+
+    assert found[0] is None
+    assert found[-1] is not None

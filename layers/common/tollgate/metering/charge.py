@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 
+from tollgate.core.metrics import RequestMetrics
 from tollgate.core.units import Micropoints
 from tollgate.errors import LedgerUnavailableError, TollgateError
 from tollgate.ledger.model import Hold, Ledger, Reservation, UsageRecord
@@ -32,12 +33,15 @@ class Charge:
         reservation: Reservation,
         budget_s: Callable[[], float],
         delays_s: Sequence[float] = RETRY_DELAYS_S,
+        *,
+        metrics: RequestMetrics | None = None,
     ) -> None:
         """`budget_s`: seconds until the Lambda must be done; `delays_s`: between tries."""
         self._ledger = ledger
         self._reservation = replace(reservation, attempt=secrets.token_urlsafe(8))
         self._budget_s = budget_s
         self._delays_s = delays_s
+        self._metrics = metrics or RequestMetrics()
         self._hold: Hold | None = None
         self._reserving: asyncio.Task[Hold] | None = None
         self._record: UsageRecord | None = None
@@ -68,9 +72,11 @@ class Charge:
         try:
             self._hold = await asyncio.to_thread(self._ledger.extend, hold, quota)
         except LedgerUnavailableError:
+            self._metrics.ledger_errors += 1
             _log.warning("overrun not covered: the ledger is unavailable", extra=self._fields())
         covered = min(quota, self._require_hold().amount)
         if covered < quota:
+            self._metrics.overruns += 1
             _log.error("overrun", extra=self._fields() | {"overrun_micropoints": quota - covered})
         return covered
 
@@ -165,6 +171,7 @@ class Charge:
                 await asyncio.to_thread(call)
             except LedgerUnavailableError:
                 if delay_s is None or self._budget_s() < delay_s:
+                    self._metrics.ledger_errors += 1
                     return False
                 await asyncio.sleep(delay_s)
             else:

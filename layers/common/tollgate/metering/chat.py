@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 
 from tollgate.core.completion_form import CompletionForm, reshape_completion
 from tollgate.core.json_text import dump, parse_object, with_quota
+from tollgate.core.metrics import RequestMetrics
 from tollgate.core.prices import Usage, charge
 from tollgate.core.quotes import Quote
 from tollgate.core.search_results import SearchResult
@@ -32,7 +33,7 @@ from tollgate.errors import (
 )
 from tollgate.ledger.model import Ask, Ledger, Outcome, UsageRecord
 from tollgate.metering.charge import Charge
-from tollgate.metering.jobs import make_record, make_reservation, record_fields
+from tollgate.metering.jobs import make_record, make_reservation, note_charge, record_fields
 from tollgate.metering.orders import ChatOrder, quote_order
 from tollgate.metering.relay import DONE_FRAME, Relay, choose_view
 from tollgate.metering.web_search import Searcher, SearchOrder, compose, put_in_front
@@ -66,14 +67,22 @@ class Metering:
         since: datetime | None = None,
         *,
         is_padded: bool = False,
+        metrics: RequestMetrics | None = None,
     ) -> "ChatJob":
         """Return the job for one order; nothing has happened yet.
 
         `budget_s`: seconds left until the upstream must be stopped. `since`: when the request
         came, the same for every run of it; None: now. `is_padded`: a whole answer's caller is kept
-        alive meanwhile.
+        alive meanwhile. `metrics` are filled on the way.
         """
-        return ChatJob(self, order, budget_s, since or self.now(), is_padded=is_padded)
+        return ChatJob(
+            self,
+            order,
+            budget_s,
+            since or self.now(),
+            is_padded=is_padded,
+            metrics=metrics or RequestMetrics(),
+        )
 
 
 class ChatJob:
@@ -87,8 +96,10 @@ class ChatJob:
         since: datetime,
         *,
         is_padded: bool,
+        metrics: RequestMetrics,
     ) -> None:
         self._is_padded = is_padded
+        self._metrics = metrics
         self._metering = metering
         self._order = order
         self._budget_s = budget_s
@@ -145,6 +156,7 @@ class ChatJob:
                 async for frame in self._relay_events(events, relay):
                     yield frame
             except UpstreamError:
+                self._metrics.note_failure(events.channel)
                 await self._conclude_broken(relay)
                 raise
         usage = await self._stream_usage(relay)
@@ -175,7 +187,9 @@ class ChatJob:
             is_limited=order.output_tokens_asked is not None,
         )
         reservation = make_reservation(order, ask, self._since)
-        self._charge = Charge(self._metering.ledger, reservation, self._budget_s)
+        self._charge = Charge(
+            self._metering.ledger, reservation, self._budget_s, metrics=self._metrics
+        )
         hold = await self._charge.reserve()
         self._hold_amount = hold.amount
         body = order.body if order.search is None else await self._search(order.search)
@@ -187,6 +201,7 @@ class ChatJob:
             is_stream=order.is_stream,
             is_padded=self._is_padded,
             budget_s=self._budget_s,
+            metrics=self._metrics,
         )
 
     async def _search(self, search: SearchOrder) -> Mapping[str, object]:
@@ -295,6 +310,7 @@ class ChatJob:
         record = self._record(usage, quota, outcome)
         standing = await self._require_charge().journal(record)
         if standing is not None:
+            note_charge(self._metrics, standing)
             _log.info("charged", extra=record_fields(standing))
 
     def _record(self, usage: Usage, quota: Micropoints, outcome: Outcome) -> UsageRecord:

@@ -25,6 +25,7 @@ from tollgate.core.image_form import (
 from tollgate.core.image_tally import ImageTally
 from tollgate.core.image_usage import image_usage_json
 from tollgate.core.json_text import dump, parse_object, with_quota
+from tollgate.core.metrics import RequestMetrics
 from tollgate.core.prices import Usage
 from tollgate.core.units import Micropoints
 from tollgate.errors import UpstreamBrokenError, UpstreamError, UpstreamUnavailableError
@@ -32,7 +33,7 @@ from tollgate.ledger.model import Ask, Outcome
 from tollgate.metering.charge import Charge
 from tollgate.metering.chat import Metering
 from tollgate.metering.image_orders import ImageOrder, quote_image_order
-from tollgate.metering.jobs import make_record, make_reservation, record_fields
+from tollgate.metering.jobs import make_record, make_reservation, note_charge, record_fields
 from tollgate.upstream.client import Completion, EventStream
 from tollgate.upstream.image_calls import ImageCall
 from tollgate.upstream.refusals import error_in_event
@@ -55,9 +56,11 @@ class ImageJob:
         since: datetime | None = None,
         *,
         is_padded: bool = False,
+        metrics: RequestMetrics | None = None,
     ) -> None:
         """See `Metering.start`."""
         self._is_padded = is_padded
+        self._metrics = metrics or RequestMetrics()
         self._metering = metering
         self._order = order
         self._budget_s = budget_s
@@ -103,6 +106,7 @@ class ImageJob:
                 async for frame in self._relay(answer):
                     yield frame
             except UpstreamError:
+                self._metrics.note_failure(answer.channel)
                 await self._conclude_broken()
                 raise
 
@@ -123,7 +127,9 @@ class ImageJob:
         # No part of an image can be had for less: it is held whole, or refused.
         ask = Ask(worst=quote.worst, floor=quote.worst, least=quote.worst, is_limited=True)
         reservation = make_reservation(order, ask, self._since)
-        self._charge = Charge(self._metering.ledger, reservation, self._budget_s)
+        self._charge = Charge(
+            self._metering.ledger, reservation, self._budget_s, metrics=self._metrics
+        )
         await self._charge.reserve()
         return ImageCall(
             model=order.model,
@@ -132,6 +138,7 @@ class ImageJob:
             is_stream=order.is_stream,
             is_padded=self._is_padded,
             budget_s=self._budget_s,
+            metrics=self._metrics,
         )
 
     async def _take_whole(self, answer: Completion) -> tuple[ImageForm, Micropoints]:
@@ -235,6 +242,7 @@ class ImageJob:
         )
         standing = await self._require_charge().journal(record)
         if standing is not None:
+            note_charge(self._metrics, standing)
             _log.info("charged", extra=record_fields(standing))
 
     def _require_tally(self) -> ImageTally:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from tollgate.core.catalog import Model
+from tollgate.core.metrics import RequestMetrics
 from tollgate.core.prices import Usage
 from tollgate.core.units import Micropoints
 from tollgate.core.usage import usage_counts
@@ -106,3 +107,13 @@ def record_fields(record: UsageRecord) -> dict[str, object]:
         "duration_ms": int((record.finished_at - record.since).total_seconds() * 1000),
         **{f"tokens_{kind}": count for kind, count in record.tokens.items()},
     }
+
+
+def note_charge(metrics: RequestMetrics, record: UsageRecord) -> None:
+    """Note what a request has come to, as its record says."""
+    metrics.note_charge(
+        model=record.model,
+        prompt_tokens=record.tokens.get("prompt", 0),
+        completion_tokens=record.tokens.get("completion", 0),
+        quota_micropoints=record.quota,
+    )

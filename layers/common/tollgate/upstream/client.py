@@ -149,6 +149,7 @@ class Upstream:
         try:
             answer = await self._try_keys(call, route, channel, attempt)
         except ChannelFailedError as failure:
+            call.metrics.note_failure(route.channel)
             self._log_failure(call, route, failure, began)
             if failure.is_resting and call.budget_s() > 0:
                 self._cooldowns.start(route.channel, self._rest_s(failure))
@@ -157,6 +158,7 @@ class Upstream:
             self._cooldowns.clear(route.channel)
             raise
         self._cooldowns.clear(route.channel)
+        call.metrics.note_answer(route.channel, self._since_ms(began))
         return answer
 
     async def _try_keys[T](
@@ -226,6 +228,9 @@ class Upstream:
             "reason": failure.reason,
             "status": failure.status,
             "cause": cause,
-            "duration_ms": int((self._clock() - began) * 1000),
+            "duration_ms": self._since_ms(began),
         }
         _log.warning("channel failed", extra=fields)
+
+    def _since_ms(self, began: float) -> int:
+        return int((self._clock() - began) * 1000)

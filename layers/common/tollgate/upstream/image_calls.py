@@ -5,11 +5,12 @@ body that came in. Only the parts `model` and `official` are ours.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from tollgate.core.catalog import Channel, Model, Route
 from tollgate.core.json_text import dump
+from tollgate.core.metrics import RequestMetrics
 from tollgate.core.multipart import Form
 from tollgate.upstream.pieces import Pieces
 from tollgate.upstream.vendor_requests import AnswerShape, Content
@@ -35,6 +36,7 @@ class ImageCall:
     is_stream: bool
     is_padded: bool = False
     budget_s: Callable[[], float]
+    metrics: RequestMetrics = field(default_factory=RequestMetrics)
 
     @property
     def path(self) -> str:

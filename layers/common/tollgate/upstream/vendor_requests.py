@@ -12,12 +12,13 @@ version lifecycle": the v1 path takes no date, and `model` in the body names the
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import quote
 
 from tollgate.core.catalog import Channel, Model, Route
 from tollgate.core.json_text import dump
+from tollgate.core.metrics import RequestMetrics
 from tollgate.upstream.pieces import Pieces
 from tollgate.upstream.sse import EVENT_BYTES_MAX
 
@@ -67,6 +68,10 @@ class Call(Protocol):
         """Tells the seconds left until the upstream must be stopped."""
 
     @property
+    def metrics(self) -> RequestMetrics:
+        """Told which channels failed, and how soon one answered."""
+
+    @property
     def path(self) -> str:
         """What follows the channel's address."""
 
@@ -97,6 +102,7 @@ class ChatCall:
     is_stream: bool
     is_padded: bool = False
     budget_s: Callable[[], float]
+    metrics: RequestMetrics = field(default_factory=RequestMetrics)
 
     @property
     def path(self) -> str:
@@ -172,8 +178,8 @@ def _body(call: ChatCall, channel: Channel, route: Route) -> dict[str, object]:
         asked = options if isinstance(options, Mapping) else {}
         body |= {"stream": True, "stream_options": {**asked, "include_usage": True}}
     limit = _output_limit(call)
-    for field in _OUTPUT_LIMIT_FIELDS:
-        body.pop(field, None)
+    for name in _OUTPUT_LIMIT_FIELDS:
+        body.pop(name, None)
     return body if limit is None else body | {channel.output_limit_field: limit}
 
 

@@ -1,4 +1,4 @@
-"""Around every answer: `x-request-id`, CORS, OPTIONS, and the last catch.
+"""Around every answer: `x-request-id`, CORS, OPTIONS, the last catch, and the line of metrics.
 
 Hand-written because starlette's CORS middleware adds nothing without an `Origin` header, and its
 500s are made outside of any middleware, without CORS.
@@ -9,6 +9,7 @@ from collections.abc import MutableMapping
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tollgate.web.errors import JSON_HEADERS, answer_error, log_unforeseen
+from tollgate.web.metrics import LogMetrics, find_metrics, note_error
 from tollgate.web.requests import find_request_id
 
 ALLOWED_METHODS = "GET,POST,OPTIONS"
@@ -25,9 +26,12 @@ EXPOSED_HEADERS = "retry-after,x-request-id,x-should-retry,x-tollgate-output-lim
 class Envelope:
     """ASGI middleware; the request's id is left in `scope["state"]["request_id"]`."""
 
-    def __init__(self, app: ASGIApp, *, cors_origin: str) -> None:
+    def __init__(
+        self, app: ASGIApp, *, cors_origin: str, log_metrics: LogMetrics | None = None
+    ) -> None:
         """`cors_origin`: value of `access-control-allow-origin`."""
         self._app = app
+        self._log_metrics = log_metrics
         self._cors = [
             (b"access-control-allow-origin", cors_origin.encode()),
             (b"access-control-expose-headers", EXPOSED_HEADERS.encode()),
@@ -57,8 +61,12 @@ class Envelope:
             await self._app(scope, receive, send_enveloped)
         except Exception as error:  # noqa: BLE001 - the last row of the error table
             log_unforeseen(error)
+            note_error(scope, error)
             if not is_started:
                 await _answer_unforeseen(send_enveloped, error)
+        finally:
+            if self._log_metrics is not None:
+                self._log_metrics(find_metrics(scope), request_id)
 
 
 async def _answer_options(send: Send) -> None:

@@ -109,6 +109,20 @@ def _row_code(error: BaseException, row: Row) -> str | None:
     return None if isinstance(error, errors.UpstreamRefusedError) else row.code
 
 
+def find_code(error: BaseException) -> str:
+    """Return the word under which an error is counted: of a fixed set, whatever an upstream says.
+
+    The error's own code, else its row's, else its row's type; a refusal of the upstream's has one
+    word for all that it may be.
+    """
+    if isinstance(error, errors.UpstreamRefusedError):
+        return "upstream_refused"
+    row = find_row(type(error))
+    is_ours = not isinstance(error, errors.UpstreamError)
+    own = getattr(error, "code", None) if is_ours else None
+    return own or row.code or row.error_type
+
+
 def error_body(
     message: str, *, error_type: str, param: str | None = None, code: str | None = None
 ) -> bytes:

@@ -22,8 +22,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from tollgate.core.metrics import RequestMetrics
 from tollgate.metering.jobs import Job
 from tollgate.web.errors import JSON_HEADERS, answer_error, log_if_ours
+from tollgate.web.metrics import find_metrics, note_error
 from tollgate.web.requests import find_budget_s, find_request_time, find_send_s, wants_padding
 from tollgate.web.services import utc_now
 
@@ -41,7 +43,14 @@ PIECE_BYTES = 256 * 1024  # what the transport has to copy of a large answer at 
 class StartJob(Protocol):
     """Makes the job of an order; see `Metering.start`."""
 
-    def __call__(self, budget_s: Callable[[], float], since: datetime, *, is_padded: bool) -> Job:
+    def __call__(
+        self,
+        budget_s: Callable[[], float],
+        since: datetime,
+        *,
+        is_padded: bool,
+        metrics: RequestMetrics,
+    ) -> Job:
         """Return the job; nothing has happened yet."""
 
 
@@ -60,6 +69,7 @@ def make_metered_response(
         find_budget_s(request.scope, is_silent=is_silent),
         find_request_time(request.scope, utc_now()),
         is_padded=is_padded,
+        metrics=find_metrics(request.scope),
     )
     return MeteredResponse(job, is_stream=is_stream, keepalive_s=keepalive_s, is_padded=is_padded)
 
@@ -84,12 +94,13 @@ class MeteredResponse(Response):
         wire = _Wire(send, find_send_s(scope))
         try:
             if self._is_stream:
-                await self._stream(wire)
+                await self._stream(wire, _FirstByte(scope))
             else:
                 await self._answer(wire)
         except _SendError as error:
             _log_unsent(error)
         except Exception as error:  # noqa: BLE001 - the last row of the error table
+            note_error(scope, error)
             await _send_error(wire, error, is_stream=self._is_stream)
         finally:
             with anyio.CancelScope(shield=True):
@@ -105,15 +116,30 @@ class MeteredResponse(Response):
             await wire.start(200, headers())
         await wire.end(body)
 
-    async def _stream(self, wire: "_Wire") -> None:
+    async def _stream(self, wire: "_Wire", first_byte: "_FirstByte") -> None:
         def headers() -> Mapping[str, str]:
             return STREAM_HEADERS | self._job.headers
 
         beat = _KeepAlive(wire, self._keepalive_s, headers, KEEPALIVE_FRAME)
         async with beat, aclosing(self._job.frames()) as frames:
             async for frame in frames:
+                first_byte.note()
                 await wire.write(frame, headers)
         await wire.end()
+
+
+class _FirstByte:
+    """How long a stream's caller waited for what was asked for: keep-alives do not count."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._since = find_request_time(scope, utc_now())
+        self._metrics = find_metrics(scope)
+
+    def note(self) -> None:
+        """Call it before each frame; the first one counts."""
+        if self._metrics.first_byte_ms is None:
+            waited_s = (utc_now() - self._since).total_seconds()
+            self._metrics.first_byte_ms = max(0, int(waited_s * 1000))
 
 
 async def _send_error(wire: "_Wire", error: Exception, *, is_stream: bool) -> None:

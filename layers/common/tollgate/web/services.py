@@ -37,9 +37,18 @@ def quiet_libraries() -> None:
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
+def prepare_logging(settings: Settings) -> None:
+    """Keep our own lines to the level that is set, and the libraries' out.
+
+    Not left to Lambda's filter: it takes lines without a level, as the metrics are, for INFO.
+    """
+    quiet_libraries()
+    logging.getLogger("tollgate").setLevel(settings.log_level)
+
+
 def make_services(settings: Settings) -> Services:
     """Return the parts that `settings` describe; nothing is called yet."""
-    quiet_libraries()
+    prepare_logging(settings)
     client = connect(region=settings.region, endpoint_url=settings.dynamodb_url)
     ledger = DynamoLedger(client, settings.table)
     return Services(

@@ -114,7 +114,7 @@ def read_api(template: Mapping[str, Any], environment: Mapping[str, str]) -> Api
             routes += _read_routes(name, resource["Properties"])
             schedules += _read_schedules(name, resource["Properties"])
     return Api(
-        stage=api["StageName"],
+        stage=resolve(api["StageName"], names),
         functions=functions,
         routes=tuple(routes),
         schedules=tuple(schedules),
@@ -154,7 +154,7 @@ def _read_function(
         name=name,
         handler=properties["Handler"],
         timeout_s=float(properties.get("Timeout", 3)),
-        memory_mb=int(properties.get("MemorySize", 128)),
+        memory_mb=int(resolve(properties.get("MemorySize", 128), names)),
         environment=resolved | dict(environment),
     )
 

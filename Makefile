@@ -23,13 +23,16 @@ torture: .venv/installed ## break the ledger at random: make torture [TORTURE_RE
 	$(BIN)/python -m tests.torture
 	TORTURE_REQUESTS=$${TORTURE_REQUESTS:-10000} $(BIN)/pytest -q tests/property/test_ledger.py
 
-check: .venv/installed .venv-sam/installed ## format, lint, types, import arrows, template
+check: .venv/installed .venv-sam/installed .venv-checkov/installed ## format, lint, types, import arrows, template
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(SAM) validate --lint
 	.venv-sam/bin/cfn-lint template.yaml
+	@mkdir -p .aws-sam
+	.venv-sam/bin/python local/translate.py template.yaml > .aws-sam/translated.json
+	.venv-checkov/bin/checkov --config-file .checkov.yaml -f .aws-sam/translated.json
 
 format: .venv/installed ## put the code into the house format
 	$(BIN)/ruff format
@@ -46,13 +49,13 @@ build: .venv-sam/installed ## build the deployable bundle into .aws-sam/
 
 lock: .venv/installed ## pin all packages anew from the .in files
 	$(BIN)/pip install -q uv==0.13.9
-	for name in layers/common/requirements requirements-dev requirements-sam; do \
+	for name in layers/common/requirements requirements-dev requirements-sam requirements-checkov; do \
 		$(BIN)/uv pip compile -q --no-header --no-emit-index-url --no-annotate \
 			--python-version 3.13 $$name.in -o $$name.txt || exit 1; \
 	done
 
 clean: ## remove what the commands made; .local/ with its balances stays
-	rm -rf .venv .venv-sam .aws-sam .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
+	rm -rf .venv .venv-sam .venv-checkov .aws-sam .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
 		.hypothesis tests/e2e/node/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -67,6 +70,12 @@ clean: ## remove what the commands made; .local/ with its balances stays
 	@echo "Installing the SAM CLI into .venv-sam (once, about a minute)"
 	@python=$$(.ci/find-python) && "$$python" -m venv .venv-sam
 	@.venv-sam/bin/pip install -q --disable-pip-version-check -r requirements-sam.txt
+	@touch $@
+
+.venv-checkov/installed: requirements-checkov.txt
+	@echo "Installing checkov into .venv-checkov (once, half a minute)"
+	@python=$$(.ci/find-python) && "$$python" -m venv .venv-checkov
+	@.venv-checkov/bin/pip install -q --disable-pip-version-check -r requirements-checkov.txt
 	@touch $@
 
 tests/e2e/node/node_modules/installed: tests/e2e/node/package-lock.json

@@ -1,6 +1,6 @@
 # One command a purpose; each installs what it needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test torture check format openapi bench build lock clean
+.PHONY: help run test rehearse torture check format openapi bench build lock clean
 SHELL := /bin/sh
 
 PORT ?= 3000
@@ -18,6 +18,9 @@ run: .venv/installed ## start the gateway on this machine: make run [PORT=3000]
 
 test: .venv/installed .venv-sam/installed tests/e2e/node/node_modules/installed ## run all tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+
+rehearse: .venv/installed .venv-sam/installed ## deploy to moto on this machine, and look at it
+	TOLLGATE_REQUIRE_ALL=1 $(BIN)/pytest -v tests/integration/deployment
 
 torture: .venv/installed ## break the ledger at random: make torture [TORTURE_REQUESTS=10000]
 	$(BIN)/python -m tests.torture

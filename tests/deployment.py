@@ -51,10 +51,16 @@ def translate(file: Path = ROOT / "template.yaml", **parameters: str) -> dict[st
 class Stack:
     """The resources and outputs that a deployment with these parameters has."""
 
-    def __init__(self, template: Mapping[str, Any], **parameters: str) -> None:
+    def __init__(
+        self,
+        template: Mapping[str, Any],
+        made: Mapping[str, str] | None = None,
+        **parameters: str,
+    ) -> None:
+        """`made`: what references to resources come to, where some were made already."""
         defaults = {name: str(one["Default"]) for name, one in template["Parameters"].items()}
         assert parameters.keys() <= defaults.keys()
-        self._names = _PSEUDO | defaults | parameters
+        self._names = _PSEUDO | defaults | parameters | dict(made or {})
         self._conditions = template["Conditions"]
         self.resources = self._present(template["Resources"])
         self.outputs = self._present(template["Outputs"])
@@ -82,8 +88,9 @@ class Stack:
             return node
         if len(node) == 1:
             [(kind, argument)] = node.items()
-            if kind == "Ref" and argument in self._names:
-                return self._names[argument]
+            if kind in ("Ref", "Fn::GetAtt"):
+                name = argument if kind == "Ref" else ".".join(argument)
+                return self._names.get(name, node)
             if kind == "Fn::If":
                 name, then, otherwise = argument
                 return self.evaluate(then if self._holds({"Condition": name}) else otherwise)

@@ -4,6 +4,7 @@ import json
 import re
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -351,6 +352,16 @@ def test_unknown_route_and_wrong_method(
     assert (found[0], found[1]["error"]["type"]) == (status, "invalid_request_error")
 
 
+def metric_sums(logs: str, function: str, model: str) -> Counter[str]:
+    """Return the sums of the figures in the lines that CloudWatch would make metrics of."""
+    sums: Counter[str] = Counter()
+    for line in logs.splitlines():
+        fields = json.loads(line) if line.startswith('{"_aws"') else {}
+        if (fields.get("Function"), fields.get("model")) == (function, model):
+            sums.update({name: one for name, one in fields.items() if isinstance(one, int | float)})
+    return sums
+
+
 def test_no_log_has_a_key_or_a_prompt(
     gateway: Gateway, client: OpenAI, gateway_logs: Callable[[], str]
 ) -> None:
@@ -367,6 +378,8 @@ def test_no_log_has_a_key_or_a_prompt(
 
     logs = gateway_logs()
     assert "charged" in logs
+    assert metric_sums(logs, "chat", "demo-echo")["Requests"] >= 1
+    assert metric_sums(logs, "chat", "demo-echo")["Quota"] > 0
     assert "zeppelin" not in logs
     assert gateway.api_key not in logs
     assert not re.search(r"sk-tg-[A-Za-z0-9]{20}", logs)

@@ -11,6 +11,7 @@ import typer
 from tollgate.errors import TollgateError
 
 from admin.accounts import account_app, grant, usage
+from admin.adoption import adopt_table
 from admin.catalog import catalog_app
 from admin.keys import key_app
 from admin.session import Session
@@ -29,6 +30,7 @@ app.add_typer(catalog_app, name="catalog")
 app.command()(grant)
 app.command()(usage)
 app.command("sweep")(sweep_holds)
+app.command("adopt")(adopt_table)
 
 
 @app.callback()

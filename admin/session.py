@@ -12,6 +12,7 @@ from rich.table import Table
 from tollgate.core.json_text import write_decimals
 from tollgate.core.units import Micropoints, format_points, points_number
 from tollgate.ledger.accounts import DynamoAccounts
+from tollgate.ledger.adoption import Adopted, adopt
 from tollgate.ledger.connection import connect
 from tollgate.ledger.open_accounts import DynamoSweptLedger
 from tollgate.ledger.store import DynamoLedger
@@ -40,6 +41,10 @@ class Session:
     def swept_ledger(self) -> DynamoSweptLedger:
         """Return the sweep's side of the ledger."""
         return DynamoSweptLedger(self._connect(), self.table)
+
+    def adopt(self, source: str) -> Adopted:
+        """Copy another table's items into this one."""
+        return adopt(self._connect(), source=source, target=self.table)
 
     def _connect(self) -> Any:
         region = self.region or boto3.Session().region_name or "us-east-1"

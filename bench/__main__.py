@@ -2,7 +2,7 @@
 
 import platform
 
-from bench import billing, cold_start, count_tokens, ledger_scale, relay
+from bench import billing, cold_start, costs, count_tokens, ledger_scale, relay
 
 if __name__ == "__main__":
     print(f"CPython {platform.python_version()}, {platform.machine()}, {platform.system()}")
@@ -11,3 +11,4 @@ if __name__ == "__main__":
     cold_start.main()
     billing.main()
     ledger_scale.main()
+    costs.main()

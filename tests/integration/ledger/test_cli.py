@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from tollgate.core.keys import is_well_formed, key_sha256
 from tollgate.core.units import Micropoints
 from tollgate.ledger.accounts import DynamoAccounts
 from tollgate.ledger.store import DynamoLedger
+from tollgate.ledger.table import create_table
 
 from local.sandbox import ROOT
 from tests.contracts.test_ledger import ask, record, reservation
@@ -250,6 +252,22 @@ def test_catalog_is_checked_before_it_is_pushed(run: Run, tmp_path: Any) -> None
     assert shown["version"] == pushed["version"]
     assert shown["search"] == pushed["search"] == ["own"]
     assert shown["text"] == good.read_text()
+
+
+def test_books_of_another_table_are_adopted(
+    run: Run, dynamodb_client: Any, dynamodb_url: str
+) -> None:
+    """An account of the earlier table is one of this one; a second time there is nothing to do."""
+    old = f"t-{uuid.uuid4().hex}"
+    create_table(dynamodb_client, old)
+    run("--table", old, "account", "create", "alice", "--grant", "12.5")
+
+    first = run("adopt", old)
+    again = read(run("--json", "adopt", old))
+
+    assert first.stdout == f"3 items copied from {old}, 0 were there already.\n"
+    assert again == {"copied": 0, "present": 3}
+    assert read(run("--json", "account", "show", "alice"))["balance"] == 12.5
 
 
 @pytest.mark.parametrize(

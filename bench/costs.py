@@ -3,7 +3,7 @@
 On paper: prices times quantities, no account is asked. docs/operations.md#what-it-costs has the
 table and what it means. Free tiers, taxes and the traffic to the internet, which costs both the
 same, are not in it. Sources: AWS's price pages of Lambda, API Gateway, DynamoDB, CloudWatch,
-Fargate and Elastic Load Balancing, us-east-1, first tier, looked up on 2026-11-24.
+X-Ray, Fargate and Elastic Load Balancing, us-east-1, first tier, looked up on 2026-11-24.
 """
 
 from bench.ledger_scale import READ_UNIT_MILLION, WRITE_UNIT_MILLION
@@ -13,6 +13,7 @@ API_MILLION = 3.50  # REST, first 333 million a month; a streamed answer counts 
 LAMBDA_MILLION = 0.20
 GB_SECOND = {"x86_64": 0.0000166667, "arm64": 0.0000133334}
 LOG_GB = 0.50
+TRACE_MILLION = 5.00
 FARGATE_CPU_HOUR, FARGATE_GB_HOUR = 0.04048, 0.004445
 BALANCER_HOUR, BALANCER_UNIT_HOUR = 0.0225, 0.008
 
@@ -21,6 +22,7 @@ WRITE_UNITS, READ_UNITS = 6, 0.5  # a request of an account with few at once: do
 LOG_BYTES = 2500  # Lambda's own lines, the request's, its metrics, the access log
 STREAMS_S = (1, 10, 60)
 MEMORIES_MB = (512, 1024)
+TRACED = 0.05  # X-Ray's default rule: the first request of a second, and one in twenty
 # Two small tasks, for two zones, behind a load balancer: what one keeps for a service with keys.
 TASKS, TASK_CPU, TASK_GB = 2, 0.5, 1.0
 
@@ -32,6 +34,7 @@ def per_request_million() -> dict[str, float]:
         "Lambda, calls": LAMBDA_MILLION,
         "DynamoDB": WRITE_UNITS * WRITE_UNIT_MILLION + READ_UNITS * READ_UNIT_MILLION,
         "logs": LOG_BYTES * 1e6 / 1e9 * LOG_GB,
+        "traces": TRACED * TRACE_MILLION,
     }
 
 
@@ -52,9 +55,9 @@ def container_month() -> float:
 
 
 def break_even(stream_s: float, memory_mb: int, architecture: str) -> int:
-    """Return the requests a month from which the container is cheaper; both keep DynamoDB."""
+    """Return requests a month above which the container is cheaper: both keep table and logs."""
     own = million(stream_s, memory_mb, architecture)
-    shared = per_request_million()["DynamoDB"] + per_request_million()["logs"]
+    shared = sum(per_request_million()[name] for name in ("DynamoDB", "logs", "traces"))
     return round(container_month() / (own - shared) * 1e6)
 
 

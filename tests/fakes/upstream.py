@@ -7,6 +7,7 @@ from typing import Any
 
 from tollgate.errors import TollgateError
 from tollgate.upstream.client import Call, Completion
+from tollgate.upstream.refusals import error_in_event
 from tollgate.upstream.sse import ServerEvent
 
 type Step = dict[str, Any] | str | Exception | ServerEvent
@@ -29,6 +30,9 @@ class FakeEventStream:
                 yield step
                 continue
             yield ServerEvent(data=step if isinstance(step, str) else json.dumps(step))
+
+    def find_error(self, event: ServerEvent, raw: Any) -> Any:
+        return error_in_event(event.event, raw)
 
     async def aclose(self) -> None:
         self.is_closed = True

@@ -38,7 +38,6 @@ from tollgate.metering.orders import ChatOrder, quote_order
 from tollgate.metering.relay import DONE_FRAME, Relay, choose_view
 from tollgate.metering.web_search import Searcher, SearchOrder, compose, put_in_front
 from tollgate.upstream.client import ChatCall, EventStream, Upstream
-from tollgate.upstream.refusals import error_in_event
 from tollgate.upstream.sse import ServerEvent
 
 _log = logging.getLogger("tollgate.request")
@@ -254,7 +253,7 @@ class ChatJob:
             if event.data.strip() == "[DONE]":
                 return
             raw = _parse_event(event.data, relay)
-            failure = error_in_event(event.event, raw)
+            failure = events.find_error(event, raw)
             frames = relay.release_held() if failure else relay.take(raw)
             if failure:
                 relay.take(raw)  # its usage, if any, is charged

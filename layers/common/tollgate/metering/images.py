@@ -36,7 +36,6 @@ from tollgate.metering.image_orders import ImageOrder, quote_image_order
 from tollgate.metering.jobs import make_record, make_reservation, note_charge, record_fields
 from tollgate.upstream.client import Completion, EventStream
 from tollgate.upstream.image_calls import ImageCall
-from tollgate.upstream.refusals import error_in_event
 from tollgate.upstream.sse import ServerEvent
 
 _log = logging.getLogger("tollgate.request")
@@ -165,7 +164,7 @@ class ImageJob:
             if event.data.strip() == "[DONE]":
                 break
             raw = _parse_event(event.data)
-            failure = error_in_event(event.event, raw)
+            failure = events.find_error(event, raw)
             if failure:
                 raise failure
             for frame in await self._take_event(event, raw):

@@ -74,6 +74,8 @@ class Attempt:
             answer,
             silence_s=self.timeouts.between_bytes_s,
             event_bytes_max=self.shape.event_bytes_max,
+            secrets=self.secrets,
+            renamed=self.renamed,
         )
         await stream.begin(self._judge_event)
         stack.pop_all()

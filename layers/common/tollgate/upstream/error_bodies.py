@@ -8,6 +8,7 @@ from tollgate.core.json_text import parse_object
 
 MESSAGE_CHARS_MAX = 1000
 WORD_CHARS_MAX = 100
+PART_CHARACTERS = 12  # of a key; fewer are words, or the beginning that all of a vendor's keys have
 _REDACTED = "[redacted]"
 _SECRETS = re.compile(
     r"""
@@ -70,12 +71,36 @@ def read_error(raw: Mapping[str, object]) -> ErrorBody:
 def clean(text: str, *, secrets: Iterable[str] = (), chars_max: int = MESSAGE_CHARS_MAX) -> str:
     """Return `text` on one line, cut to `chars_max`, without keys, accounts and credentials.
 
-    `secrets`: what must not appear in any case, such as the key that was sent.
+    `secrets`: what must not appear in any case, such as the key that was sent: neither whole nor
+    in part, nor in another case.
     """
+    text = text[: 4 * chars_max]
     for secret in filter(None, secrets):
-        text = text.replace(secret, _REDACTED)
+        text = _without_parts(text, secret)
     line = _SECRETS.sub(_REDACTED, _CONTROL.sub(" ", text[: 2 * chars_max])).strip()
     return line if len(line) <= chars_max else f"{line[: chars_max - 1]}…"
+
+
+def _without_parts(text: str, secret: str) -> str:
+    """Return `text` without any `PART_CHARACTERS` of the secret that follow one another.
+
+    Vendors cut a key short or break it over lines when they quote it. Case is folded character by
+    character, so that places stay what they are.
+    """
+    size = min(PART_CHARACTERS, len(secret))
+    folded, hidden = _fold(text), _fold(secret)
+    parts = {hidden[at : at + size] for at in range(len(hidden) - size + 1)}
+    kept: list[str] = []
+    shown_to = 0
+    for at in range(len(text) - size + 1):
+        if folded[at : at + size] in parts:
+            kept += [text[shown_to:at], _REDACTED if at >= shown_to else ""]
+            shown_to = at + size
+    return "".join([*kept, text[shown_to:]])
+
+
+def _fold(text: str) -> str:
+    return "".join(char.lower() if char.isascii() else char for char in text)
 
 
 def _find_message(fields: Mapping[str, object]) -> str | None:

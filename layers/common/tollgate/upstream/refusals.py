@@ -11,7 +11,7 @@ operator.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from tollgate.errors import UpstreamBrokenError, UpstreamRefusedError
 from tollgate.upstream.error_bodies import WORD_CHARS_MAX, ErrorBody, clean, read_error
@@ -80,7 +80,7 @@ def judge_error(
     body: ErrorBody,
     *,
     retry_after_s: float | None = None,
-    secrets: Iterable[str] = (),
+    secrets: Collection[str] = (),
     renamed: tuple[str, str] = ("", ""),
 ) -> ChannelFailedError | UpstreamRefusedError:
     """Return the error that an answer with `status` (not 2xx) and `body` stands for.
@@ -106,7 +106,7 @@ def judge_event(
     event: str,
     raw: Mapping[str, object],
     *,
-    secrets: Iterable[str] = (),
+    secrets: Collection[str] = (),
     renamed: tuple[str, str] = ("", ""),
 ) -> ChannelFailedError | UpstreamRefusedError | None:
     """Return what a stream's first event, or a body under status 200, stands for if an error."""
@@ -117,8 +117,17 @@ def judge_event(
     return judge_error(status, body, secrets=secrets, renamed=renamed)
 
 
-def error_in_event(event: str, raw: Mapping[str, object]) -> UpstreamBrokenError | None:
-    """Return the error that an event in mid-stream carries, in the vendor's words where allowed."""
+def error_in_event(
+    event: str,
+    raw: Mapping[str, object],
+    *,
+    secrets: Collection[str] = (),
+    renamed: tuple[str, str] = ("", ""),
+) -> UpstreamBrokenError | None:
+    """Return the error that an event in mid-stream carries, in the vendor's words where allowed.
+
+    `secrets` and `renamed`: see `judge_error`.
+    """
     if not _is_error(event, raw):
         return None
     body = read_error(raw)
@@ -126,7 +135,8 @@ def error_in_event(event: str, raw: Mapping[str, object]) -> UpstreamBrokenError
     is_hidden = isinstance(verdict, ChannelFailedError) and verdict.reason != "unavailable"
     if is_hidden or not body.message or _OPERATOR_SENTENCES.search(body.message):
         return UpstreamBrokenError()
-    return UpstreamBrokenError(clean(body.message), code=_clean_word(body.code))
+    message = clean(_rename(body.message, *renamed), secrets=secrets)
+    return UpstreamBrokenError(message, code=_clean_word(body.code, secrets))
 
 
 def _is_error(event: str, raw: Mapping[str, object]) -> bool:
@@ -158,15 +168,15 @@ def _status_by_words(body: ErrorBody) -> int:
 
 
 def _refuse(
-    status: int, body: ErrorBody, secrets: Iterable[str], renamed: tuple[str, str]
+    status: int, body: ErrorBody, secrets: Collection[str], renamed: tuple[str, str]
 ) -> UpstreamRefusedError:
     message = clean(_rename(body.message or "", *renamed), secrets=secrets)
     return UpstreamRefusedError(
         message or f"The upstream provider refused the request (status {status}).",
         status=status,
-        error_type=_clean_word(body.error_type) or "invalid_request_error",
-        param=_clean_word(body.param),
-        code=_clean_word(body.code),
+        error_type=_clean_word(body.error_type, secrets) or "invalid_request_error",
+        param=_clean_word(body.param, secrets),
+        code=_clean_word(body.code, secrets),
     )
 
 
@@ -177,5 +187,5 @@ def _rename(text: str, theirs: str, ours: str) -> str:
     return re.sub(rf"(?<![\w.-]){re.escape(theirs)}(?![\w-])", lambda _: ours, text)
 
 
-def _clean_word(word: str | None) -> str | None:
-    return clean(word, chars_max=WORD_CHARS_MAX) if word else None
+def _clean_word(word: str | None, secrets: Collection[str]) -> str | None:
+    return clean(word, secrets=secrets, chars_max=WORD_CHARS_MAX) if word else None

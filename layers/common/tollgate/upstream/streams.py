@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -16,7 +16,9 @@ from tollgate.errors import (
     UpstreamRefusedError,
     UpstreamTimeoutError,
 )
+from tollgate.upstream.content_encodings import read_pieces
 from tollgate.upstream.failures import ChannelFailedError
+from tollgate.upstream.refusals import error_in_event
 from tollgate.upstream.sse import EVENT_BYTES_MAX, ServerEvent, SseParser
 
 type Judge = Callable[[str, Mapping[str, object]], ChannelFailedError | UpstreamRefusedError | None]
@@ -28,7 +30,7 @@ class AnswerBytes:
     def __init__(self, response: httpx.Response, *, deadline_s: float) -> None:
         """`deadline_s`: the event loop's time at which the answer must be over."""
         self._response = response
-        self._pieces = response.aiter_bytes()
+        self._pieces = read_pieces(response)
         self._deadline_s = deadline_s
         self._ahead = b""
 
@@ -95,9 +97,16 @@ class EventStream:
         *,
         silence_s: float,
         event_bytes_max: int = EVENT_BYTES_MAX,
+        secrets: Sequence[str] = (),
+        renamed: tuple[str, str] = ("", ""),
     ) -> None:
-        """`silence_s`: longest wait between two bytes, a comment's included."""
+        """`silence_s`: longest wait between two bytes, a comment's included.
+
+        `secrets` and `renamed`: see `Attempt`.
+        """
         self.channel = channel
+        self._secrets = secrets
+        self._renamed = renamed
         self._answer = answer
         self._silence_s = silence_s
         self._parser = SseParser(event_bytes_max)
@@ -120,6 +129,10 @@ class EventStream:
         failure = _judge_first(self._ready[0], judge)
         if failure is not None:
             raise failure
+
+    def find_error(self, event: ServerEvent, raw: Mapping[str, object]) -> UpstreamError | None:
+        """Return the error that an event carries; `raw`: its data, parsed."""
+        return error_in_event(event.event, raw, secrets=self._secrets, renamed=self._renamed)
 
     def __aiter__(self) -> Self:
         return self

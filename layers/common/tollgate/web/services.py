@@ -30,9 +30,10 @@ def utc_now() -> datetime:
 def quiet_libraries() -> None:
     """Keep the libraries' own lines out of the log: at DEBUG they print secrets and bodies.
 
-    python-multipart warns of a bad body with a byte of it; its error is ours to tell.
+    Mangum tells each request's path at INFO, in which a caller may have put a key. python-multipart
+    warns of a bad body with a byte of it; its error is ours to tell.
     """
-    for name in ("boto3", "botocore", "httpcore", "httpx", "urllib3"):
+    for name in ("boto3", "botocore", "httpcore", "httpx", "mangum", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
 

@@ -21,6 +21,7 @@ from tollgate.core.search_results import SearchResult, clean_results
 from tollgate.errors import ConfigurationError, WebSearchFailedError
 from tollgate.upstream.channels import CooldownRules, Cooldowns, read_retry_after_s
 from tollgate.upstream.connections import ConnectionWatch, send_or_resend
+from tollgate.upstream.content_encodings import read_pieces
 from tollgate.upstream.keys import KeySource
 from tollgate.upstream.search.api import SearchApi, SearchFailedError, SearchFailure, SearchRequest
 from tollgate.upstream.search.brave import Brave
@@ -241,7 +242,7 @@ def _check_status(response: httpx.Response) -> None:
 
 async def _read_body(response: httpx.Response) -> bytes:
     body = bytearray()
-    async for piece in response.aiter_bytes():
+    async for piece in read_pieces(response):
         body += piece
         if len(body) > ANSWER_BYTES_MAX:
             raise SearchFailedError("unavailable", is_resting=False)

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
+from tollgate.core.keys import PREFIX
 
 from local.answers import Head, MalformedAnswerError, PreludeParser, read_proxy_answer
 from local.rest_events import HttpRequest, make_event
@@ -46,9 +47,14 @@ class CutStreamError(Exception):
     """The function's stream broke off: the client's connection is cut as API Gateway cuts it."""
 
 
+def _path_to_tell(path: str) -> str:
+    """Return the path for the console, unless somebody has put a key into it."""
+    return "(a path with a key)" if PREFIX in unquote(path).lower() else path
+
+
 @dataclass(slots=True, kw_only=True)
 class RequestLine:
-    """What is said of a request on the console. Neither headers nor bodies are in it."""
+    """What is said of a request on the console. Neither headers nor bodies nor keys are in it."""
 
     method: str
     path: str
@@ -87,7 +93,9 @@ class Gateway:
             return
         request = Request(scope, receive)
         path = scope["raw_path"].decode("ascii", "backslashreplace")
-        line = RequestLine(method=request.method, path=path, began_s=time.monotonic())
+        line = RequestLine(
+            method=request.method, path=_path_to_tell(path), began_s=time.monotonic()
+        )
         request_id = str(uuid.uuid4())
         try:
             response = await self._answer(request, path, request_id)

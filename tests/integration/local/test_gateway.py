@@ -252,3 +252,16 @@ async def test_request_line_has_neither_query_nor_headers(pools: dict[str, Pool]
     assert len(lines) == 1
     assert " POST /s/x%0A%1B 200 first " in lines[0]
     assert "secret" not in lines[0]
+
+
+@pytest.mark.parametrize("path", ["/s/sk-tg-0123456789", "/s/SK%2Dtg%2d0123456789"])
+async def test_request_line_has_no_key(pools: dict[str, Pool], path: str) -> None:
+    """Nor has it one that somebody has put into an address."""
+    lines: list[str] = []
+    transport = httpx.ASGITransport(app=Gateway(API, pools, log=lines.append))
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        await client.post(path)
+
+    assert len(lines) == 1
+    assert " POST (a path with a key) 200 first " in lines[0]
+    assert "0123456789" not in lines[0]

@@ -257,6 +257,53 @@ def test_clean(text: str, expected: str) -> None:
     assert expected == clean(text, secrets=["hunter2"])
 
 
+SECRET = "Zq81Lw04-Tn77Rb29-Xc53Md60"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"key {SECRET}.", "key [redacted]."),
+        (f"{SECRET}{SECRET} {SECRET}", "[redacted][redacted] [redacted]"),
+        (f"begins with {SECRET[:12]}…", "begins with [redacted]…"),
+        (f"ends with {SECRET[-15:]}", "ends with [redacted]"),
+        (f"KEY {SECRET.upper()}", "KEY [redacted]"),
+        (f"{SECRET[:13]}\n{SECRET[13:]}", "[redacted] [redacted]"),
+        (f"begins with {SECRET[:11]}", f"begins with {SECRET[:11]}"),
+        ("\u0130 and Zq81lw04-tn77", "\u0130 and [redacted]"),
+        (f"{'a ' * 1990}{SECRET}", f"{'a ' * 499}a…"),
+    ],
+)
+def test_no_part_of_a_key_is_told(text: str, expected: str) -> None:
+    """Twelve characters of it that follow one another go, in whatever case."""
+    assert expected == clean(text, secrets=[SECRET])
+
+
+def test_a_short_key_is_hidden_whole() -> None:
+    """One shorter than that is hidden where it is all there."""
+    assert clean("key hunter2, hunter", secrets=["hunter2"]) == "key [redacted], hunter"
+
+
+def test_code_and_type_are_cleaned_of_the_key() -> None:
+    """A vendor may put it there, too; in a refusal and in mid-stream."""
+    fields = {"message": "no", "code": SECRET, "type": SECRET, "param": SECRET}
+    refusal = judge_error(
+        400, parse_error_body(json.dumps({"error": fields}).encode()), secrets=[SECRET]
+    )
+    broken = error_in_event("message", {"error": fields}, secrets=[SECRET])
+
+    assert broken is not None
+    assert isinstance(refusal, UpstreamRefusedError)
+    assert {broken.code, refusal.code, refusal.error_type, refusal.param} == {"[redacted]"}
+
+
+def test_error_in_mid_stream_has_the_callers_name_of_the_model() -> None:
+    """As a refusal has."""
+    told = error_in_event("message", {"error": {"message": "dep-1 fell"}}, renamed=("dep-1", "gpt"))
+
+    assert str(told) == "gpt fell"
+
+
 def test_clean_is_bounded() -> None:
     """However long the vendor's words are, the caller's are not."""
     assert len(clean("word " * 100_000)) == 1000

@@ -22,9 +22,14 @@ test: .venv/installed .venv-sam/installed tests/e2e/node/node_modules/installed 
 rehearse: .venv/installed .venv-sam/installed ## deploy to moto on this machine, and look at it
 	TOLLGATE_REQUIRE_ALL=1 $(BIN)/pytest -v tests/integration/deployment
 
-torture: .venv/installed ## break the ledger at random: make torture [TORTURE_REQUESTS=10000]
+torture: .venv/installed ## break the ledger, and fuzz the gateway, at random
 	$(BIN)/python -m tests.torture
 	TORTURE_REQUESTS=$${TORTURE_REQUESTS:-10000} $(BIN)/pytest -q tests/property/test_ledger.py
+	FUZZ_CASES=$${FUZZ_CASES:-20000} $(BIN)/pytest -q -s tests/property/test_mutated_answers.py
+	FUZZ_CASES=$${FUZZ_CASES:-20000} $(BIN)/pytest -q --hypothesis-profile=torture \
+		tests/property/test_affixes.py tests/property/test_sse.py tests/property/test_json_text.py \
+		tests/property/test_multipart.py tests/property/test_search_message.py
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(BIN)/pytest -q -rP tests/e2e/test_fuzzed_requests.py
 
 check: .venv/installed .venv-sam/installed .venv-checkov/installed ## format, lint, types, import arrows, template
 	$(BIN)/ruff format --check

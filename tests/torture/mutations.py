@@ -38,7 +38,10 @@ _TOKENS = (
     b'data: {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}\n\n',
 )
 _REFUSAL = {"message": f"deployment-7 has no {KEY[:20]}", "type": KEY, "param": KEY, "code": KEY}
+_NESTED = json.loads('{"type":"text","text":[' * 200 + '"x"' + "]}" * 200)
+_DEEPEST = json.loads("[" * 450 + "]" * 450)
 _VALUES: Sequence[object] = (
+    *([_NESTED], {"content": [_NESTED]}, _DEEPEST),
     *(None, True, False, 0, -1, 2**31, 2**53, -(2**63), 10**400, 0.5, 1e308, "", "x", "[DONE]"),
     *("\ud83d", "\x00\x1b[31m", "a\nb\rdata: x", [], {}, [[]], [None], {"": None}, ["text"]),
     *(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from tests.recordings import Recording, find_image_recordings, find_recordings
 
-KEY = "sk-vendor-Zq81Lw04Tn77Rb29Xc53Md60"  # the operator's, which the vendor quotes now and then
+KEY = "Zq81Lw04Tn77Rb29Xc53Md60"  # the operator's, of no known form; vendors quote it now and then
 DEEP = '{"a":' * 600 + "1" + "}" * 600
 _TOKENS = (
     *(
@@ -38,10 +38,12 @@ _TOKENS = (
     b'data: {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}\n\n',
 )
 _REFUSAL = {"message": f"deployment-7 has no {KEY[:20]}", "type": KEY, "param": KEY, "code": KEY}
-_NESTED = json.loads('{"type":"text","text":[' * 200 + '"x"' + "]}" * 200)
+_NESTED, _TOO_DEEP = (
+    json.loads('{"type":"text","text":[' * depth + '"x"' + "]}" * depth) for depth in (200, 3000)
+)
 _DEEPEST = json.loads("[" * 450 + "]" * 450)
 _VALUES: Sequence[object] = (
-    *([_NESTED], {"content": [_NESTED]}, _DEEPEST),
+    *([_NESTED], [_TOO_DEEP], {"content": [_NESTED]}, {"content": [_TOO_DEEP]}, _DEEPEST),
     *(None, True, False, 0, -1, 2**31, 2**53, -(2**63), 10**400, 0.5, 1e308, "", "x", "[DONE]"),
     *("\ud83d", "\x00\x1b[31m", "a\nb\rdata: x", [], {}, [[]], [None], {"": None}, ["text"]),
     *(

@@ -5,7 +5,7 @@ A mutation is drawn from the dice that it is given, and from nothing else.
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tests.recordings import Recording, find_image_recordings, find_recordings
 
@@ -54,6 +54,20 @@ _VALUES: Sequence[object] = (
     ),
     *({"index": -1, "delta": 5}, {"prompt_tokens": 1e300, "completion_tokens": -5}, f"my {KEY}"),
 )
+_EVENTS: Sequence[object] = (
+    *({"error": _REFUSAL}, {"error": {"message": f"over {KEY[4:20]}"}}, {"error": f"no {KEY}"}),
+    *({"detail": KEY, "error": True}, {"error": {"code": 429}}, {"choices": []}, {}, [], "x", 5),
+    {"choices": [{"index": 0, "delta": {"content": [_TOO_DEEP]}}]},
+    {"choices": [{"index": 1, "delta": {"content": "x"}, "finish_reason": "stop"}]},
+    {"choices": [], "usage": {"prompt_tokens": 10**15, "completion_tokens": 10**15}},
+)
+_FIELDS = (
+    *("audio", "b64_json", "choices", "code", "completion_tokens", "content", "created", "data"),
+    *("delta", "error", "finish_reason", "function", "id", "index", "input_tokens", "message"),
+    *("name", "output_tokens", "prompt_tokens_details", "reasoning_details", "role", "text"),
+    *("tool_calls", "type", "url", "usage", "x_groq"),
+)
+_LOOKED_AT = 20  # levels of JSON
 _GRAMMAR = (
     b'data: {"id":"1","created":1795435200,"choices":[{"index":0,"delta":{"role":"assistant",'
     b'"content":"Hi"}}]}\n\n'
@@ -163,8 +177,16 @@ def _change_ends(dice: random.Random, body: bytes, _: Sequence[bytes]) -> bytes:
     return body.replace(b"\n", dice.choice((b"\r", b"\r\n", b"\n\n")))
 
 
-def _replace_value(dice: random.Random, body: bytes, _: Sequence[bytes]) -> bytes:
-    """Put an odd value in the place of one in some event's JSON, or in the whole answer's."""
+def _insert_event(dice: random.Random, body: bytes, _: Sequence[bytes]) -> bytes:
+    """Put an event, some of them errors, between two others."""
+    events = body.split(b"\n\n")
+    place = dice.randint(0, len(events))
+    data = json.dumps(dice.choice(_EVENTS)).encode()
+    return b"\n\n".join([*events[:place], b"data: " + data, *events[place:]])
+
+
+def _change_json(dice: random.Random, body: bytes, _: Sequence[bytes]) -> bytes:
+    """Change a value in some event's JSON, or in the whole answer's."""
     lines = body.split(b"\n")
     at = dice.randrange(len(lines))
     data = lines[at].rpartition(b"data: ")[2]
@@ -172,23 +194,40 @@ def _replace_value(dice: random.Random, body: bytes, _: Sequence[bytes]) -> byte
         value = json.loads(data)
     except (ValueError, RecursionError):
         return body
-    lines[at] = (
-        lines[at][: len(lines[at]) - len(data)] + json.dumps(_with_odd(dice, value)).encode()
-    )
+    changed = _replace(dice, value) if dice.random() < 0.5 else _set_field(dice, value)
+    lines[at] = lines[at][: len(lines[at]) - len(data)] + json.dumps(changed).encode()
     return b"\n".join(lines)
 
 
-def _with_odd(dice: random.Random, value: object, depth: int = 0) -> object:
+def _replace(dice: random.Random, value: object, depth: int = 0) -> object:
+    """Return `value` with an odd one in the place of something in it."""
     if not isinstance(value, dict | list) or not value or dice.random() < 0.1 * depth:
         return dice.choice(_VALUES)
     if isinstance(value, list):
         place = dice.randrange(len(value))
-        return [*value[:place], _with_odd(dice, value[place], depth + 1), *value[place + 1 :]]
+        return [*value[:place], _replace(dice, value[place], depth + 1), *value[place + 1 :]]
     name = dice.choice(list(value))
-    return {**value, name: _with_odd(dice, value[name], depth + 1)}
+    return {**value, name: _replace(dice, value[name], depth + 1)}
+
+
+def _set_field(dice: random.Random, value: object) -> object:
+    """Give some object in `value` a field that the gateway reads, with an odd value."""
+    objects = list(_find_objects(value))
+    if objects:
+        dice.choice(objects)[dice.choice(_FIELDS)] = dice.choice(_VALUES)
+    return value
+
+
+def _find_objects(value: object, depth: int = 0) -> Iterator[dict[str, object]]:
+    if isinstance(value, dict):
+        yield value
+    inner = value.values() if isinstance(value, dict) else value
+    for one in inner if isinstance(value, dict | list) and depth < _LOOKED_AT else ():
+        yield from _find_objects(one, depth + 1)
 
 
 _MUTATIONS = (
     *(_flip, _delete, _double, _insert, _insert, _splice, _truncate, _shuffle, _change_ends),
-    *(_replace_value,) * 6,
+    *(_insert_event, _insert_event),
+    *(_change_json,) * 8,
 )

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from tollgate.core.catalog_toml import parse_catalog
@@ -43,6 +43,9 @@ class _Events:
 
     def __aiter__(self) -> AsyncIterator[ServerEvent]:
         return self._events
+
+    def find_error(self, event: ServerEvent, raw: Mapping[str, object]) -> None:
+        """Return nothing: where this one fails, it raises."""
 
     async def aclose(self) -> None:
         """Nothing to close."""

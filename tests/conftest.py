@@ -9,7 +9,7 @@ pytest.register_assert_rewrite("tests.property.auditor", "tests.property.ledger_
 pytest_plugins = ["tests.dynamodb"]
 settings.register_profile(
     "torture",
-    max_examples=int(os.environ.get("FUZZ_CASES", "20000")) // 10,
+    max_examples=1 + int(os.environ.get("FUZZ_CASES", "20000")) // 10,
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],

@@ -7,6 +7,7 @@ PORT ?= 3000
 BIN := .venv/bin
 SAM := .venv-sam/bin/sam
 WORKERS ?= 2
+ARCH ?= x86_64
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= us-east-1
 
@@ -52,13 +53,15 @@ openapi: .venv/installed ## write docs/openapi.json from the functions' apps
 bench: .venv/installed ## print the figures of docs/performance.md, as ratios
 	$(BIN)/python -m bench
 
-build: .venv-sam/installed ## build the deployable bundle into .aws-sam/
-	PATH="$$(dirname "$$(.ci/find-python)"):$$PATH" $(SAM) build
+build: .venv-sam/installed ## build the bundle into .aws-sam/: make build [ARCH=arm64]
+	python=$$(.ci/find-python) && PYTHON="$$python" PATH="$$(dirname "$$python"):$$PATH" \
+		$(SAM) build --parameter-overrides Architecture=$(ARCH)
 
 lock: .venv/installed ## pin all packages anew from the .in files
 	$(BIN)/pip install -q uv==0.13.9
 	for name in layers/common/requirements requirements-dev requirements-sam requirements-checkov; do \
-		$(BIN)/uv pip compile -q --no-header --no-emit-index-url --no-annotate \
+		hashes=; case $$name in layers/*) hashes=--generate-hashes;; esac; \
+		$(BIN)/uv pip compile -q --no-header --no-emit-index-url --no-annotate $$hashes \
 			--python-version 3.13 $$name.in -o $$name.txt || exit 1; \
 	done
 

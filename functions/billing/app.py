@@ -26,6 +26,7 @@ from tollgate.web.app import answer_json
 from tollgate.web.metrics import make_metrics_log
 from tollgate.web.record_list import LIMIT_DEFAULT, LIMIT_MAX, describe_page
 from tollgate.web.services import Services, make_services, utc_now
+from tollgate.web.snapshot import survive_snapshots
 from tollgate.web.typed_app import create_typed_app
 
 settings = Settings.read()
@@ -44,6 +45,10 @@ class Desk:
     services: Services
     statements: DynamoStatements
     today: Callable[[], date]
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self.services.aclose()
 
     async def exchange(self) -> Exchange:
         """Return what a point is worth by the catalog in force."""
@@ -136,4 +141,5 @@ READS: Mapping[str, Callable[..., Awaitable[Response]]] = {
 for prefix, (name, read) in product(PREFIXES, READS.items()):
     app.add_api_route(f"{prefix}/{name}", read)
 
+survive_snapshots(get_desk)
 handler = Mangum(app, lifespan="off")

@@ -19,6 +19,7 @@ from tollgate.ledger.open_accounts import DynamoSweptLedger
 from tollgate.ledger.sweep import Tally, sweep
 from tollgate.settings import Settings
 from tollgate.web.services import prepare_logging, utc_now
+from tollgate.web.snapshot import survive_snapshots
 
 # A call under way ends within it, however the database hangs or refuses: three tries of 3 seconds,
 # up to 3 between them, and as much as 4.1 before them in which a transaction was in the way.
@@ -33,6 +34,9 @@ def get_ledger() -> DynamoSweptLedger:
     prepare_logging(settings)
     client = connect(region=settings.region, endpoint_url=settings.dynamodb_url)
     return DynamoSweptLedger(client, settings.table)
+
+
+survive_snapshots(get_ledger)
 
 
 def handler(_event: Mapping[str, object], context: Any) -> dict[str, int]:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Response
 from mangum import Mangum
+from tollgate.core.encodings import load_encodings
 from tollgate.metering.chat import Metering
 from tollgate.metering.orders import read_order
 from tollgate.provider_keys import make_key_source
@@ -19,6 +20,7 @@ from tollgate.web.metrics import make_metrics_log
 from tollgate.web.requests import read_json
 from tollgate.web.responses import make_metered_response
 from tollgate.web.services import Services, make_services
+from tollgate.web.snapshot import survive_snapshots
 from tollgate.web.typed_app import create_typed_app
 
 settings = Settings.read()
@@ -70,4 +72,5 @@ async def create_chat_completion(
     )
 
 
+survive_snapshots(get_services, get_metering, preparations=[load_encodings])
 handler = Mangum(app, lifespan="off")

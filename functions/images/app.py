@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Response
 from mangum import Mangum
+from tollgate.core.encodings import load_encodings
 from tollgate.core.multipart import parse_form
 from tollgate.metering.chat import Metering
 from tollgate.metering.image_bodies import ImageBody, read_form_body, read_json_body
@@ -22,6 +23,7 @@ from tollgate.web.metrics import make_metrics_log
 from tollgate.web.requests import read_body, read_json
 from tollgate.web.responses import make_metered_response
 from tollgate.web.services import Services, make_services
+from tollgate.web.snapshot import survive_snapshots
 from tollgate.web.typed_app import create_typed_app
 
 settings = Settings.read()
@@ -101,4 +103,5 @@ async def _read(request: Request, bytes_max: int) -> ImageBody:
     return read_json_body(await read_json(request, bytes_max))
 
 
+survive_snapshots(get_services, get_metering, preparations=[load_encodings])
 handler = Mangum(app, lifespan="off")

@@ -68,6 +68,7 @@ class FakeRuntimeApi:
 
     `verdicts`: statuses for the next responses, 202 where there is none. `may_answer`: cleared, it
     holds them back. `closes`: whether connections are closed behind an answer.
+    `may_restore`: cleared, it holds back the answer to /restore/next, as a snapshot does.
     `chunks_before_reset`: the connection of a response is reset after so many chunks.
     """
 
@@ -77,6 +78,7 @@ class FakeRuntimeApi:
     verdicts: list[int] = field(default_factory=list)
     has_invocation_id: bool = True
     may_answer: threading.Event = field(default_factory=threading.Event)
+    may_restore: threading.Event = field(default_factory=threading.Event)
     closes: bool = True
     chunks_before_reset: int | None = None
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -86,6 +88,7 @@ class FakeRuntimeApi:
 
     def __post_init__(self) -> None:
         self.may_answer.set()
+        self.may_restore.set()
 
     def start(self) -> str:
         """Listen on a free port; return host:port."""
@@ -101,6 +104,7 @@ class FakeRuntimeApi:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.may_answer.set()
+        self.may_restore.set()
         for _ in range(8):
             self.events.put(None)
         for thread in self._threads:
@@ -165,6 +169,7 @@ class FakeRuntimeApi:
 
     def _restore(self, stream: Any) -> bool:
         self.note("restore")
+        self.may_restore.wait(60)
         stream.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         stream.flush()
         return True

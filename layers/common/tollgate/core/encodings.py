@@ -27,6 +27,12 @@ def load_encoding(name: str) -> tiktoken.Encoding:
     return tiktoken.get_encoding(name)
 
 
+def load_encodings() -> None:
+    """Load those that the layer has ranks for, so that no request waits for one."""
+    for file in sorted(FOLDER.glob("*.tiktoken.gz")):
+        load_encoding(file.name.partition(".")[0])
+
+
 def read_ranks(source: str, expected_hash: str | None = None) -> dict[bytes, int]:
     """Return the ranks that tiktoken would fetch from `source`, checked against its own SHA-256."""
     packed = FOLDER / f"{source.rpartition('/')[2]}.gz"

@@ -25,6 +25,10 @@ class DynamoSweptLedger(DynamoLedger):
         super().__init__(client, table)
         self._accounts = DynamoAccounts(client, table)
 
+    async def aclose(self) -> None:
+        """Close all connections."""
+        self._client.close()
+
     def open_accounts(self, before: datetime) -> Iterator[str]:
         """Yield the accounts whose `open_since` is before, the oldest first."""
         pages = self._client.get_paginator("query").paginate(

@@ -59,6 +59,10 @@ class Metering:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     draw_mark: Callable[[], str] = lambda: secrets.token_hex(8)
 
+    async def aclose(self) -> None:
+        """Close all connections to vendors; the searcher's are the same."""
+        await self.upstream.aclose()
+
     def start(
         self,
         order: ChatOrder,

@@ -12,6 +12,8 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cache
+from ssl import SSLContext
 
 import httpx
 
@@ -41,14 +43,21 @@ class Completion:
     body: dict[str, object]
 
 
+@cache
+def make_tls_context() -> SSLContext:
+    """Return what every client of this process trusts; reading the authorities takes time."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 def new_http_client() -> httpx.AsyncClient:
-    """Return the client that a process makes once: one pool and one TLS context.
+    """Return the client that a process makes once: one pool.
 
     HTTP/1.1; redirects are not followed, since a POST with a key must not wander. The environment's
     proxies and .netrc are not read: where the keys go is the catalog's to say. Time-outs are set
     for each request.
     """
     return httpx.AsyncClient(
+        verify=make_tls_context(),
         trust_env=False,
         follow_redirects=False,
         timeout=None,  # noqa: S113 - each request brings its own

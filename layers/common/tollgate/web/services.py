@@ -21,6 +21,10 @@ class Services:
     authenticator: Authenticator
     catalog: LiveCatalog
 
+    async def aclose(self) -> None:
+        """Close all connections."""
+        self.client.close()
+
 
 def utc_now() -> datetime:
     """Return the time as aware UTC."""

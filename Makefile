@@ -1,6 +1,6 @@
 # One command a purpose; each installs what it needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test rehearse torture check format openapi bench build lock clean
+.PHONY: help run sam-local test test-sam-local rehearse torture check format openapi bench build lock clean
 SHELL := /bin/sh
 
 PORT ?= 3000
@@ -12,13 +12,24 @@ export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= us-east-1
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/installed ## start the gateway on this machine: make run [PORT=3000]
 	@exec $(BIN)/python -m local.run --port $(PORT)
 
+sam-local: .venv/installed .venv-sam/installed ## serve the built bundle from Docker: make sam-local [PORT=] [ARCH=]
+	@$(BIN)/python -m local.sam --check
+	@$(MAKE) --no-print-directory build
+	@exec $(BIN)/python -m local.sam --port $(PORT) --architecture $(ARCH)
+
 test: .venv/installed .venv-sam/installed tests/e2e/node/node_modules/installed ## run all tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+
+test-sam-local: .venv/installed .venv-sam/installed tests/e2e/node/node_modules/installed ## the official clients against sam local
+	@$(BIN)/python -m local.sam --check
+	@$(MAKE) --no-print-directory build
+	TOLLGATE_GATEWAY=local.sam $(BIN)/pytest -q tests/e2e/test_python_client.py \
+		tests/e2e/test_node_client.py tests/e2e/test_events.py
 
 rehearse: .venv/installed .venv-sam/installed ## deploy to moto on this machine, and look at it
 	TOLLGATE_REQUIRE_ALL=1 $(BIN)/pytest -v tests/integration/deployment

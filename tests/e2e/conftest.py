@@ -22,7 +22,7 @@ from tollgate.ledger.model import Key
 
 from local.dynamodb import install
 from local.processes import free_port, stop
-from tests.e2e.gateway import Gateway
+from tests.e2e.gateway import GATEWAY, Gateway
 from tests.fakes.replay_upstream import make_replay_app, serve_in_thread
 from tests.recordings import load_recordings
 
@@ -39,10 +39,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @contextmanager
 def run_gateway(home: Path, *arguments: str, **environment: str) -> Iterator[Gateway]:
-    """Start `python -m local.run` and yield what its gateway.json says."""
+    """Start the gateway and yield what its gateway.json says."""
     with (home / "console.log").open("wb") as console:
         process = subprocess.Popen(
-            [sys.executable, "-m", "local.run", "--port", "0", "--home", str(home), *arguments],
+            [sys.executable, "-m", GATEWAY, "--port", "0", "--home", str(home), *arguments],
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'layers' / 'common'}"} | environment,
             stdout=console,
@@ -53,7 +53,7 @@ def run_gateway(home: Path, *arguments: str, **environment: str) -> Iterator[Gat
     finally:
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(30)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             stop(process)
             raise

@@ -1,5 +1,6 @@
 """A running gateway as a test sees it: an address, a key, and the ledger's raw items."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +9,11 @@ from decimal import Decimal
 from typing import Any
 
 import boto3
+import pytest
 from boto3.dynamodb.conditions import Key
 
+GATEWAY = os.environ.get("TOLLGATE_GATEWAY", "local.run")  # local.sam: make test-sam-local
+needs_streams = pytest.mark.skipif(GATEWAY == "local.sam", reason="sam local does not stream")
 SETTLED_WITHIN_S = 20.0
 
 

@@ -145,9 +145,8 @@ async def serve(options: Options, environment: Mapping[str, str], host: Host) ->
         listen(options.port).close()  # sam would say it less clearly
         backend = await start_backend(stack, options.home, environment, host.address)
         await asyncio.to_thread(_push_catalog, backend, host, environment)
-        process = await _start_sam(
-            stack, options, environment, write_variables(options.home, backend, host)
-        )
+        variables = write_variables(options.home, backend.dynamodb_url, host)
+        process = await _start_sam(stack, options, environment, variables)
         await _wait_until_ready(process, options)
         address = f"http://{LOOPBACK}:{options.port}/v1"
         announce(address, backend, options.home / "sam.log", _NOTE)
@@ -167,11 +166,11 @@ def _push_catalog(backend: Backend, host: Host, environment: Mapping[str, str]) 
         accounts.push_catalog(text, parse_catalog(text).version, datetime.now(UTC))
 
 
-def write_variables(home: Path, backend: Backend, host: Host) -> Path:
+def write_variables(home: Path, dynamodb_url: str, host: Host) -> Path:
     """Write what the functions' environment has in place of the template's values."""
     variables = {
         "TOLLGATE_TABLE": TABLE,
-        "TOLLGATE_DYNAMODB_URL": f"http://{host.name}:{urlsplit(backend.dynamodb_url).port}",
+        "TOLLGATE_DYNAMODB_URL": f"http://{host.name}:{urlsplit(dynamodb_url).port}",
         "TOLLGATE_CATALOG_FILE": "",
         "TOLLGATE_PROVIDER_SECRET": "",
         "TOLLGATE_KEEPALIVE_S": "0",

@@ -29,7 +29,8 @@ test-sam-local: .venv/installed .venv-sam/installed tests/e2e/node/node_modules/
 	@$(BIN)/python -m local.sam --check
 	@$(MAKE) --no-print-directory build
 	TOLLGATE_GATEWAY=local.sam $(BIN)/pytest -q tests/e2e/test_python_client.py \
-		tests/e2e/test_node_client.py tests/e2e/test_events.py
+		tests/e2e/test_node_client.py tests/e2e/test_images.py tests/e2e/test_billing.py \
+		tests/e2e/test_events.py
 
 rehearse: .venv/installed .venv-sam/installed ## deploy to moto on this machine, and look at it
 	TOLLGATE_REQUIRE_ALL=1 $(BIN)/pytest -v tests/integration/deployment

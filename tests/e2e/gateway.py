@@ -13,7 +13,13 @@ import pytest
 from boto3.dynamodb.conditions import Key
 
 GATEWAY = os.environ.get("TOLLGATE_GATEWAY", "local.run")  # local.sam: make test-sam-local
-needs_streams = pytest.mark.skipif(GATEWAY == "local.sam", reason="sam local does not stream")
+
+
+def not_under_sam(reason: str) -> pytest.MarkDecorator:
+    """Mark a test of what `sam local` does not do."""
+    return pytest.mark.skipif(GATEWAY == "local.sam", reason=f"sam local: {reason}")
+
+
 SETTLED_WITHIN_S = 20.0
 
 

@@ -17,7 +17,7 @@ import pytest
 from openai import APIError, APIStatusError, OpenAI
 
 from local.demo_images import make_png
-from tests.e2e.gateway import Gateway, micropoints
+from tests.e2e.gateway import Gateway, micropoints, not_under_sam
 
 PROMPT = "a red circle"
 LOW: Any = {"size": "512x512", "quality": "low"}  # 100 output tokens of the demo's
@@ -150,6 +150,7 @@ def test_large_edit_arrives_whole(gateway: Gateway, client: OpenAI) -> None:
     assert quota_of(answer) == money.lost
 
 
+@not_under_sam("has no limit of its own")
 def test_larger_edit_is_413(gateway: Gateway, client: OpenAI) -> None:
     """More than the event holds is refused before anything is held."""
     with gateway.watch() as money, pytest.raises(APIStatusError) as caught:
@@ -209,6 +210,7 @@ def test_stream_of_partial_images(gateway: Gateway, client: OpenAI, model: str) 
     assert quotas == ([] if model.endswith("official") else [expected // 2, expected])
 
 
+@not_under_sam("does not stream")
 def test_partial_image_arrives_before_the_whole(client: OpenAI) -> None:
     """Nothing is buffered: the first preview is there while the upstream still works."""
     started = time.monotonic()
@@ -383,6 +385,7 @@ def test_broken_stream_is_charged_what_was_completed(gateway: Gateway, client: O
     assert quota_of(events[0]) == only_record(money).quota == money.lost
 
 
+@not_under_sam("answers are of 6 MB at most")
 @pytest.mark.parametrize("is_stream", [False, True])
 def test_large_answer(gateway: Gateway, client: OpenAI, *, is_stream: bool) -> None:
     """24 MB, four times what a buffered Lambda may answer."""
@@ -472,6 +475,7 @@ def test_bad_bodies_are_400(gateway: Gateway, body: bytes, content_type: str) ->
     assert answer["error"]["type"] == "invalid_request_error"
 
 
+@not_under_sam("does not stream")
 def test_slow_answer_is_kept_alive_on_request(keepalive_gateway: Gateway) -> None:
     """Spaces come before the JSON, which any client reads; a failure comes under status 200.
 
@@ -491,6 +495,7 @@ def test_slow_answer_is_kept_alive_on_request(keepalive_gateway: Gateway) -> Non
     assert hung[1]["error"]["code"] == "upstream_timeout"
 
 
+@not_under_sam("does not stream")
 def test_without_the_header_nothing_is_padded(keepalive_gateway: Gateway) -> None:
     """A caller that did not ask gets a status that can be trusted."""
     body = {"model": "demo-image-slow", "prompt": PROMPT, **LOW}
@@ -499,6 +504,7 @@ def test_without_the_header_nothing_is_padded(keepalive_gateway: Gateway) -> Non
     assert post(keepalive_gateway, "generations", body, x_tollgate_keepalive="yes")[0] == 400
 
 
+@not_under_sam("logs elsewhere")
 def test_no_log_has_a_key_a_prompt_or_a_file_name(
     gateway: Gateway, client: OpenAI, gateway_logs: Callable[[], str]
 ) -> None:

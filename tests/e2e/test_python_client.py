@@ -13,7 +13,7 @@ from openai import OpenAI
 from pydantic import BaseModel
 
 from tests.accumulate import accumulate
-from tests.e2e.gateway import Gateway, micropoints, needs_streams
+from tests.e2e.gateway import Gateway, micropoints, not_under_sam
 
 TEXT = "the quick brown fox jumps over the lazy dog"
 MESSAGES: Any = [{"role": "user", "content": TEXT}]
@@ -262,7 +262,7 @@ def test_audio_goes_in_and_out(gateway: Gateway, client: OpenAI) -> None:
     assert micropoints(chunks[-1]["quota"]) == money.lost > 0
 
 
-@needs_streams
+@not_under_sam("does not stream")
 def test_first_chunk_arrives_while_the_upstream_is_sending(client: OpenAI) -> None:
     """Chunks arrive one by one: the first with most of the upstream's time still to come."""
     started = time.monotonic()

@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -189,11 +190,12 @@ async def _start_sam(
     command = [str(SAM), "local", "start-api", "--host", LOOPBACK, "--port", str(options.port)]
     command += ["--env-vars", str(variables), "--skip-pull-image"]
     command += ["--parameter-overrides", f"Architecture={options.architecture}"]
+    temporary = stack.enter_context(tempfile.TemporaryDirectory())
     with (options.home / "sam.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=ROOT,
-            env=make_sam_environment(environment),
+            env=make_sam_environment(environment, temporary),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -204,11 +206,16 @@ async def _start_sam(
     return process
 
 
-def make_sam_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return sam's environment: the containers get no credentials of whoever starts this."""
+def make_sam_environment(environment: Mapping[str, str], temporary: str) -> dict[str, str]:
+    """Return sam's environment: the containers get no credentials of whoever starts this.
+
+    `temporary`: a folder of this run's. A sam that is interrupted while it builds its image leaves
+    a lock in there, for which the next one would wait five minutes.
+    """
     kept = {name: value for name, value in environment.items() if name != "AWS_PROFILE"}
     made_up = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
-    return kept | made_up | {"AWS_SESSION_TOKEN": "local", "AWS_DEFAULT_REGION": REGION}
+    made_up |= {"AWS_SESSION_TOKEN": "local", "AWS_DEFAULT_REGION": REGION}
+    return kept | made_up | {"TMPDIR": temporary}
 
 
 async def _stop_sam(process: asyncio.subprocess.Process) -> None:

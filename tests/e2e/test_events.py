@@ -19,13 +19,13 @@ STATUSES = {"chat.bad-json": 400, "chat.no-key": 401}
 INVOKED_WITHIN_S = 120
 
 
-def invoke(function: str, event: Path, variables: Path) -> Mapping[str, Any]:
+def invoke(function: str, event: Path, variables: Path, temporary: Path) -> Mapping[str, Any]:
     """Return what the function answers; sam prints that as the last line."""
     command = [SAM, "local", "invoke", function, "--event", event, "--env-vars", variables]
     run = subprocess.run(
         [*command, "--skip-pull-image"],
         cwd=ROOT,
-        env=make_sam_environment(os.environ),
+        env=make_sam_environment(os.environ, str(temporary)),
         capture_output=True,
         text=True,
         timeout=INVOKED_WITHIN_S,
@@ -45,7 +45,7 @@ def test_event_is_answered(
     event.write_text(file.read_text().replace("sk-tg-REPLACE-WITH-A-KEY", running_gateway.api_key))
     function = f"{file.stem.partition('.')[0].title()}Function"
 
-    answer = invoke(function, event, home / "sam-env.json")
+    answer = invoke(function, event, home / "sam-env.json", tmp_path)
 
     if function == "SweepFunction":
         assert answer["SweepsCompleted"] == 1

@@ -75,9 +75,10 @@ def test_variables_are_those_of_the_template(tmp_path: Path) -> None:
 def test_containers_get_no_credentials_of_this_machine() -> None:
     """Whoever starts it may be logged in to an account of AWS's."""
     made = make_sam_environment(
-        {"AWS_PROFILE": "work", "AWS_ACCESS_KEY_ID": "real", "PATH": os.environ["PATH"]}
+        {"AWS_PROFILE": "work", "AWS_ACCESS_KEY_ID": "real", "PATH": os.environ["PATH"]}, "/t"
     )
 
     assert "AWS_PROFILE" not in made
     assert "real" not in made.values()
     assert made["AWS_SESSION_TOKEN"] == "local"
+    assert made["TMPDIR"] == "/t"

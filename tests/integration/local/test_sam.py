@@ -69,7 +69,7 @@ def test_variables_are_those_of_the_template(tmp_path: Path) -> None:
 
     assert variables["TOLLGATE_DYNAMODB_URL"] == "http://172.17.0.1:8123"
     assert set(variables) <= set(common) | set(chat)
-    assert set(common) - set(variables) == {"TOLLGATE_CORS_ORIGIN"}
+    assert set(common) - set(variables) == {"TOLLGATE_CORS_ORIGIN", "TOLLGATE_LOG_LEVEL"}
 
 
 def test_containers_get_no_credentials_of_this_machine() -> None:

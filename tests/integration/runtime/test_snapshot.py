@@ -130,7 +130,7 @@ def test_sweep_works_after_a_restore(
 
     posted = api.answer(read_event("sweep.schedule", ""))
 
-    assert json.loads(posted.raw)["SweepsCompleted"] == 1
+    assert json.loads(posted.raw)["SweepsUnfinished"] == 0
 
 
 def test_open_connections_are_closed_before_the_snapshot(

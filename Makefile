@@ -7,7 +7,8 @@ PORT ?= 3000
 BIN := .venv/bin
 SAM := .venv-sam/bin/sam
 WORKERS ?= 2
-ARCH ?= x86_64
+# The processor that `sam deploy --guided` was told, so that an upgrade's bundle is for the same one.
+ARCH ?= $(or $(shell sed -nE 's/.*Architecture=[\\"'\'']*(x86_64|arm64).*/\1/p' samconfig.toml | tail -n 1),x86_64)
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= us-east-1
 

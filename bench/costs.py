@@ -16,15 +16,18 @@ LOG_GB = 0.50
 TRACE_MILLION = 5.00
 FARGATE_CPU_HOUR, FARGATE_GB_HOUR = 0.04048, 0.004445
 BALANCER_HOUR, BALANCER_UNIT_HOUR = 0.0225, 0.008
+ADDRESS_HOUR = 0.005  # a public IPv4 address
 
 HOURS = 730  # of a month
 WRITE_UNITS, READ_UNITS = 6, 0.5  # a request of an account with few at once: docs/ledger.md#scale
 LOG_BYTES = 2500  # Lambda's own lines, the request's, its metrics, the access log
 STREAMS_S = (1, 10, 60)
 MEMORIES_MB = (512, 1024)
-TRACED = 0.05  # X-Ray's default rule: the first request of a second, and one in twenty
+TRACED = (
+    1.0  # at most: X-Ray's default rule takes the first request of a second, then one in twenty
+)
 # Two small tasks, for two zones, behind a load balancer: what one keeps for a service with keys.
-TASKS, TASK_CPU, TASK_GB = 2, 0.5, 1.0
+TASKS, TASK_CPU, TASK_GB, ADDRESSES = 2, 0.5, 1.0, 4
 
 
 def per_request_million() -> dict[str, float]:
@@ -51,7 +54,8 @@ def million(stream_s: float, memory_mb: int, architecture: str) -> float:
 def container_month() -> float:
     """Return the dollars a month of the container, busy or idle, without its database and logs."""
     task = TASK_CPU * FARGATE_CPU_HOUR + TASK_GB * FARGATE_GB_HOUR
-    return HOURS * (TASKS * task + BALANCER_HOUR + BALANCER_UNIT_HOUR)
+    balancer = BALANCER_HOUR + BALANCER_UNIT_HOUR + ADDRESSES * ADDRESS_HOUR
+    return HOURS * (TASKS * task + balancer)
 
 
 def break_even(stream_s: float, memory_mb: int, architecture: str) -> int:

@@ -29,14 +29,19 @@ INDEX = "${Table.Arn}/index/"
 
 
 def read_needs(operation: str, parameters: dict[str, Any]) -> list[Need]:
-    """Return what one call must be allowed to do; a transaction, each of its parts."""
+    """Return what one call must be allowed to do.
+
+    Of a transaction each part on each of its partitions: AWS does not say whether LeadingKeys are
+    those of the part or of the whole.
+    """
     if operation == "TransactWriteItems":
-        return [
+        parts = [
             need
             for part in parameters["TransactItems"]
             for kind, one in part.items()
             for need in read_needs(f"{kind}Item", one)
         ]
+        return [(action, index, partition) for action, index, _ in parts for *_, partition in parts]
     if operation == "Query":
         [partition] = [
             value["S"]

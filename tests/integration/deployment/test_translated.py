@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from local.sandbox import ROOT
 from tests.deployment import Stack, translate
 
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:tollgate-AbCdEf"
@@ -250,12 +252,30 @@ def test_access_log_waits_for_the_accounts_role() -> None:
     )
 
     assert makes["AccessLogs"]["Metadata"] == {"After": {"Ref": "GatewayAccount"}}
+    assert makes["GatewayAccount"]["DependsOn"] == "Api"
     assert makes["GatewayAccount"]["DeletionPolicy"] == "Retain"
     assert makes["GatewayLogRole"]["DeletionPolicy"] == "Retain"
     assert "GatewayAccount" not in uses
     assert uses["AccessLogs"]["Metadata"] == {"After": ""}
     assert "AccessLogs" not in without
     assert "AccessLogSetting" not in without["ApiStage"]["Properties"]
+
+
+def test_new_layer_is_a_new_version_of_each_function(tmp_path: Path) -> None:
+    """Nearly all code is in the layer: an upgrade that changes it alone reaches the alias."""
+    upgraded = tmp_path / "template.yaml"
+    text = (ROOT / "template.yaml").read_text()
+    upgraded.write_text(
+        text.replace("ContentUri: layers/common\n", "ContentUri: s3://bucket/upgraded\n")
+    )
+
+    before, after = (
+        {name for name, one in made["Resources"].items() if one["Type"] == "AWS::Lambda::Version"}
+        for made in (translate(), translate(upgraded))
+    )
+
+    assert len(before) == len(after) == 5
+    assert before.isdisjoint(after)
 
 
 def test_failed_sweeps_are_kept() -> None:

@@ -92,12 +92,29 @@ def test_open_hold_is_refused_before_anything_is_written(
 
 def test_pushed_catalog_comes_along(dynamodb_client: Any, table: str, old_table: str) -> None:
     """Prices too, so that the first request costs what the last one did."""
-    key = {"pk": items.text("CATALOG"), "sk": items.text("CATALOG")}
+    key = items.CATALOG_KEY
     dynamodb_client.put_item(TableName=old_table, Item=key | {"text": items.text("x")})
 
     adopt(dynamodb_client, source=old_table, target=table)
 
     assert dynamodb_client.get_item(TableName=table, Key=key)["Item"]["text"] == items.text("x")
+
+
+def test_catalog_that_was_pushed_already_stands(
+    dynamodb_client: Any, table: str, old_table: str
+) -> None:
+    """Who pushed prices to the new stack first keeps them; all else comes over."""
+    rows = read(dynamodb_client, old_table)
+    for name, text in ((old_table, "old"), (table, "new")):
+        dynamodb_client.put_item(
+            TableName=name, Item=items.CATALOG_KEY | {"text": items.text(text)}
+        )
+
+    adopted = adopt(dynamodb_client, source=old_table, target=table)
+
+    kept = dynamodb_client.get_item(TableName=table, Key=items.CATALOG_KEY)["Item"]
+    assert adopted == Adopted(copied=len(rows), present=1)
+    assert kept["text"] == items.text("new")
 
 
 def test_no_such_table(dynamodb_client: Any, table: str) -> None:

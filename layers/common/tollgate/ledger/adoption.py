@@ -11,7 +11,7 @@ from typing import Any
 
 from tollgate.errors import LedgerConflictError
 from tollgate.ledger.connection import reaching_the_ledger
-from tollgate.ledger.items import Item
+from tollgate.ledger.items import CATALOG_KEY, Item
 from tollgate.ledger.writes import ConditionalWriter
 
 # As many as botocore keeps connections.
@@ -31,7 +31,8 @@ def adopt(client: Any, *, source: str, target: str) -> Adopted:
     """Copy every item of the table `source` into `target`; nothing is ever overwritten.
 
     Neither table may serve requests meanwhile. Safe to run again after it broke off: an item that
-    is there already, the same, is passed over. The source is read twice and left as it is.
+    is there already, the same, is passed over, and so is a catalog: the target's own stands. The
+    source is read twice and left as it is.
 
     Raises: LedgerConflictError: an account of `source` has an open hold, or `target` has another
         item under a name of `source`'s; LedgerUnavailableError.
@@ -72,7 +73,8 @@ def _scan(client: Any, table: str) -> Iterator[list[Item]]:
 def _copy(writer: ConditionalWriter, item: Item) -> bool:
     """Put an item unless it is there; return whether it was not."""
     answer = writer.put(item, condition="attribute_not_exists(pk)")
-    if not answer.is_written and answer.item != item:
+    is_catalog = item["pk"] == CATALOG_KEY["pk"]
+    if not answer.is_written and answer.item != item and not is_catalog:
         name = f"{item['pk']['S']} {item['sk']['S']}"
         raise LedgerConflictError(f"the table is in use: it has another {name}")
     return answer.is_written

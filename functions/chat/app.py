@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import Depends, Request, Response
 from mangum import Mangum
 from tollgate.core.encodings import load_encodings
+from tollgate.ledger.rests import DynamoRestBoard
 from tollgate.metering.chat import Metering
 from tollgate.metering.orders import read_order
 from tollgate.provider_keys import make_key_source
@@ -42,9 +43,10 @@ def get_metering() -> Metering:
     """Return the process's metering; tests override this dependency."""
     services = get_services()
     http, keys = new_http_client(), make_key_source(settings)
+    board = DynamoRestBoard(services.client, settings.table)
     return Metering(
         ledger=services.ledger,
-        upstream=Upstream(http, services.catalog.current, keys),
+        upstream=Upstream(http, services.catalog.current, keys, board=board),
         searcher=WebSearch(http, keys),
     )
 

@@ -11,6 +11,7 @@ from fastapi import Depends, Request, Response
 from mangum import Mangum
 from tollgate.core.encodings import load_encodings
 from tollgate.core.multipart import parse_form
+from tollgate.ledger.rests import DynamoRestBoard
 from tollgate.metering.chat import Metering
 from tollgate.metering.image_bodies import ImageBody, read_form_body, read_json_body
 from tollgate.metering.image_orders import read_image_order
@@ -44,7 +45,12 @@ def get_services() -> Services:
 def get_metering() -> Metering:
     """Return the process's metering; tests override this dependency."""
     services = get_services()
-    upstream = Upstream(new_http_client(), services.catalog.current, make_key_source(settings))
+    upstream = Upstream(
+        new_http_client(),
+        services.catalog.current,
+        make_key_source(settings),
+        board=DynamoRestBoard(services.client, settings.table),
+    )
     return Metering(ledger=services.ledger, upstream=upstream)
 
 

@@ -47,6 +47,9 @@ class FakeUpstream:
     error: TollgateError | None = None
     calls: list[Any] = field(default_factory=list)
 
+    def look(self) -> None:
+        """Nothing rests."""
+
     async def complete(self, call: Call) -> Completion:
         self.calls.append(call)
         if self.error is not None:

@@ -59,6 +59,9 @@ class ScriptedUpstream:
         self._faults = faults
         self.is_called = False
 
+    def look(self) -> None:
+        """Nothing rests here."""
+
     async def complete(self, call: Call) -> Completion:
         """Return a whole answer."""
         self._call()

@@ -38,6 +38,7 @@ from tests.fakes.scripted_server import (
 
 KEY = "sk-operator-0123456789abcdef"
 GOOD = stream(CHUNK, DONE)
+ROLE = b'data: {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}\n\n'
 EXPECTED = ['{"choices": [{"index": 0, "delta": {"content": "hi"}}]}', "[DONE]"]
 
 
@@ -140,6 +141,14 @@ FAILING: dict[str, Script] = {
     "reset after head": stream(ending="reset"),
     "no chunks": raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nZZ\r\ngarbage"),
     "no gzip": stream(CHUNK, head="content-encoding: gzip\r\n"),
+    "role, then closed": stream(ROLE, ending="close"),
+    "role, then reset": stream(ROLE, ending="reset"),
+    "role, then the end": stream(ROLE),
+    "role, then done": stream(ROLE, DONE),
+    "role, then garbage": stream(ROLE, b"data: {oops\n\n"),
+    "role, then an error": stream(ROLE, b'data: {"error": {"message": "overloaded"}}\n\n'),
+    "role, then half an event": stream(ROLE, CHUNK[:30], ending="close"),
+    "filters alone": stream(b'data: {"choices": [], "prompt_filter_results": []}\n\n', DONE),
 }
 
 
@@ -157,6 +166,28 @@ async def test_next_channel_answers_where_the_first_byte_is_late(script: Script)
     async with pair(script, timeouts=make_timeouts(first_byte_s=0.1)) as (made, one, _):
         assert await made.read() == ("c1", EXPECTED)
         await asyncio.wait_for(one.hung_up.wait(), 5)
+
+
+async def test_next_channel_answers_where_only_a_role_has_come() -> None:
+    """Behind an announcement a silence is that between bytes, and nothing is lost yet."""
+    script = stream(ROLE, ending="hang")
+    timeouts = make_timeouts(first_byte_s=30.0, between_bytes_s=0.1)
+    async with pair(script, timeouts=timeouts) as (made, _, _two):
+        assert await made.read() == ("c1", EXPECTED)
+
+
+async def test_announcements_are_part_of_the_answer() -> None:
+    """What came before the first word is delivered with it, in its order."""
+    async with serving(stream(ROLE, CHUNK, DONE)) as one, world(one.base_url) as made:
+        assert await made.read() == ("c0", [ROLE.decode()[6:].strip(), *EXPECTED])
+
+
+async def test_endless_announcements_are_an_answer() -> None:
+    """A vendor that sends empty content while it works is passed on after a while."""
+    async with serving(stream(*[ROLE] * 100, CHUNK, DONE)) as one, world(one.base_url) as made:
+        channel, events = await made.read()
+
+    assert (channel, len(events)) == ("c0", 102)
 
 
 async def test_next_channel_answers_where_none_listens() -> None:
@@ -323,6 +354,8 @@ async def test_no_budget_no_call() -> None:
         (error(401), 30),
         (error(429, head="retry-after: 90\r\n"), 90),
         (error(429, head="retry-after: 9000\r\n"), 300),
+        (error(503, head="retry-after: 90\r\n"), 90),
+        (error(503, head="retry-after: 2\r\n"), 30),
     ],
 )
 async def test_failed_channel_rests(script: Script, rest_s: int) -> None:
@@ -355,6 +388,34 @@ async def test_answer_ends_a_rest() -> None:
         assert [(await made.read())[0] for _ in range(3)] == ["c1", "c0", "c0"]
 
 
+async def test_one_request_probes_a_rested_channel() -> None:
+    """While it waits for its answer the others go on with the second channel."""
+    async with pair(error(500), hang) as (made, one, _):
+        await made.read()
+        made.now_s = 30
+        one.asked.clear()
+        probe = asyncio.create_task(made.upstream.open_stream(made.call()))
+        await one.asked.wait()
+
+        assert [(await made.read())[0] for _ in range(3)] == ["c1", "c1", "c1"]
+        assert len(one.bodies) == 2
+        probe.cancel()
+        await asyncio.gather(probe, return_exceptions=True)
+        one.scripts[:] = [GOOD]
+        assert (await made.read())[0] == "c0"
+
+
+async def test_failed_probe_lengthens_the_rest() -> None:
+    """A channel that fails again when its rest is over rests for twice as long."""
+    async with pair(error(500), error(500), GOOD) as (made, one, _):
+        channels = []
+        for made.now_s in (0, 30, 89, 90):
+            channels.append((await made.read())[0])
+
+        assert channels == ["c1", "c1", "c1", "c0"]
+        assert len(one.bodies) == 3
+
+
 async def test_resting_channels_are_still_tried() -> None:
     """Where every channel rests they are asked all the same."""
     async with serving(error(500), GOOD) as one, world(one.base_url) as made:
@@ -383,14 +444,14 @@ async def test_odd_but_good_streams(script: Script) -> None:
 
 async def test_line_of_ten_megabytes() -> None:
     """One event of 10 MB arrives whole."""
-    text = b"x" * 10_000_000
+    chunk = CHUNK.replace(b"hi", b"x" * 10_000_000)
     async with (
-        serving(stream(b'data: {"a": "' + text + b'"}\n\n')) as one,
+        serving(stream(chunk)) as one,
         world(one.base_url) as made,
     ):
         _, (data,) = await made.read()
 
-    assert len(text) + len('{"a": ""}') == len(data)
+    assert len(chunk) - len(b"data: \n\n") == len(data)
 
 
 async def test_endless_line_is_cut_off() -> None:
@@ -440,6 +501,8 @@ async def test_whole_answer_may_take_longer_than_its_first_byte() -> None:
         answer(b"<html>"),
         answer(b"[]"),
         answer(b"{}"),
+        answer(b'{"choices": []}'),
+        answer(b'{"choices": [null]}'),
         answer(b'{"error": {"message": "down", "code": 502}}'),
         raw(b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n{"),
         raw(b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n{", ending="hang"),

@@ -1,11 +1,11 @@
-"""Order, rest, and what a 429 asks for."""
+"""Order, and what a 429 asks for."""
 
 import random
 from collections import Counter
 
 import pytest
 from tollgate.core.catalog import Route
-from tollgate.upstream.channels import CooldownRules, Cooldowns, order_routes, read_retry_after_s
+from tollgate.upstream.channels import order_routes, read_retry_after_s
 
 
 def route(name: str, priority: int = 0, weight: int = 1) -> Route:
@@ -45,22 +45,6 @@ def test_weight_zero_is_after_all_others() -> None:
     assert {"azn"} == {order(*routes, seed=seed) for seed in range(50)}
 
 
-def test_rest_ends_by_time_and_by_an_answer() -> None:
-    """A rest lasts as long as it was started for; the longer of two counts; an answer ends it."""
-    now = [100.0]
-    cooldowns = Cooldowns(lambda: now[0])
-    cooldowns.start("a", 30)
-    cooldowns.start("a", 5)
-    cooldowns.start("b", 30)
-    cooldowns.clear("b")
-
-    assert (cooldowns.is_cooling("a"), cooldowns.is_cooling("b")) == (True, False)
-    now[0] = 129.9
-    assert cooldowns.is_cooling("a")
-    now[0] = 130.0
-    assert not cooldowns.is_cooling("a")
-
-
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [
@@ -80,12 +64,3 @@ def test_rest_ends_by_time_and_by_an_answer() -> None:
 def test_retry_after(headers: dict[str, str], expected: float | None) -> None:
     """Milliseconds, seconds and dates are read; nonsense is no answer."""
     assert expected == read_retry_after_s(headers, now_s=1000.0)
-
-
-@pytest.mark.parametrize(
-    ("is_rate_limit", "asked_s", "expected"),
-    [(False, None, 30), (False, 2.0, 30), (True, None, 5), (True, 2.0, 2), (True, 999.0, 300)],
-)
-def test_how_long_a_rest_is(*, is_rate_limit: bool, asked_s: float | None, expected: float) -> None:
-    """After a rate limit as long as it asks, within bounds; after a fault always the same."""
-    assert CooldownRules().rest_s(is_rate_limit=is_rate_limit, asked_s=asked_s) == expected

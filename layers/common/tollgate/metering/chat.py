@@ -182,6 +182,7 @@ class ChatJob:
     async def _reserve(self) -> ChatCall:
         """Count, hold, search, and return the upstream call that the hold pays for."""
         order = self._order
+        self._metering.upstream.look()
         self._quote = quote = await asyncio.to_thread(quote_order, order)
         ask = Ask(
             worst=quote.worst,

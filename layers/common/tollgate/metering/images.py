@@ -121,6 +121,7 @@ class ImageJob:
     async def _reserve(self) -> ImageCall:
         """Count, hold all that the request can cost, and return the upstream call."""
         order = self._order
+        self._metering.upstream.look()
         quote = await asyncio.to_thread(quote_image_order, order)
         self._tally = ImageTally(quote)
         # No part of an image can be had for less: it is held whole, or refused.

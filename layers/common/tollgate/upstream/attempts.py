@@ -46,12 +46,12 @@ class Attempt:
     renamed: tuple[str, str]
 
     async def open_stream(self) -> EventStream:
-        """Return the stream once its first event is here.
+        """Return the stream once its answer has begun.
 
         Raises: ChannelFailedError; UpstreamRefusedError: the vendor refuses this request.
         """
-        async with self._answer() as (answer, stack, _):
-            return await self._begin_stream(answer, stack)
+        async with self._answer() as (answer, stack, timer):
+            return await self._begin_stream(answer, stack, timer)
 
     async def complete(self) -> dict[str, object]:
         """Return the whole answer, a JSON object with the list that it must have.
@@ -62,13 +62,15 @@ class Attempt:
             return await self._read_whole(answer, timer)
 
     async def open_either(self) -> EventStream | dict[str, object]:
-        """Return the stream once its first event is here, or a whole answer sent in its place."""
+        """Return the stream once its answer has begun, or a whole answer sent in its place."""
         async with self._answer() as (answer, stack, timer):
             if await answer.is_json():
                 return await self._read_whole(answer, timer)
-            return await self._begin_stream(answer, stack)
+            return await self._begin_stream(answer, stack, timer)
 
-    async def _begin_stream(self, answer: AnswerBytes, stack: AsyncExitStack) -> EventStream:
+    async def _begin_stream(
+        self, answer: AnswerBytes, stack: AsyncExitStack, timer: asyncio.Timeout
+    ) -> EventStream:
         stream = EventStream(
             self.channel,
             answer,
@@ -77,7 +79,7 @@ class Attempt:
             secrets=self.secrets,
             renamed=self.renamed,
         )
-        await stream.begin(self._judge_event)
+        await stream.begin(self._judge_event, self.shape.opens, lambda: timer.reschedule(None))
         stack.pop_all()
         return stream
 
@@ -96,7 +98,7 @@ class Attempt:
         failure = self._judge_event("message", raw)
         if failure is not None:
             raise failure
-        if not isinstance(raw.get(self.shape.list_field), list):
+        if not self.shape.has_items(raw):
             raise ChannelFailedError("unavailable", is_resting=False)
         return raw
 

@@ -1,48 +1,10 @@
-"""Which channel is asked first, and which one rests. No I/O; time and chance are handed in."""
+"""Which channel is asked first, and how long one asks to wait. No I/O; chance is handed in."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 from tollgate.core.catalog import Route
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CooldownRules:
-    """Seconds that a channel rests: after a fault, after a 429 that names no time, at most."""
-
-    fault_s: float = 30.0
-    rate_limit_s: float = 5.0
-    longest_s: float = 300.0
-
-    def rest_s(self, *, is_rate_limit: bool, asked_s: float | None) -> float:
-        """Return how long one rests; `asked_s`: what a rate limit asks to wait, if it says so."""
-        if not is_rate_limit:
-            return self.fault_s
-        return min(self.rate_limit_s if asked_s is None else asked_s, self.longest_s)
-
-
-class Cooldowns:
-    """Which channels of this process are resting. A resting channel is tried last, not never."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        """`clock`: seconds, monotonic."""
-        self._clock = clock
-        self._until: dict[str, float] = {}
-
-    def start(self, channel: str, duration_s: float) -> None:
-        """Let `channel` rest from now; a rest that would end later stays."""
-        until = self._clock() + duration_s
-        self._until[channel] = max(until, self._until.get(channel, until))
-
-    def clear(self, channel: str) -> None:
-        """End the rest of `channel`: it has answered."""
-        self._until.pop(channel, None)
-
-    def is_cooling(self, channel: str) -> bool:
-        """Whether `channel` is resting now."""
-        return self._until.get(channel, -math.inf) > self._clock()
 
 
 def order_routes(

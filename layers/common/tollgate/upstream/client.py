@@ -10,7 +10,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cache
 from ssl import SSLContext
@@ -20,10 +21,12 @@ import httpx
 from tollgate.core.catalog import Catalog, Channel, Route, Timeouts
 from tollgate.errors import ConfigurationError, UpstreamRefusedError, UpstreamTimeoutError
 from tollgate.upstream.attempts import Attempt
-from tollgate.upstream.channels import CooldownRules, Cooldowns, order_routes
+from tollgate.upstream.channels import order_routes
+from tollgate.upstream.cooldowns import CooldownRules
 from tollgate.upstream.failures import ChannelFailedError, conclude
 from tollgate.upstream.keys import KeySource
 from tollgate.upstream.patience import has_a_chance, stretch
+from tollgate.upstream.rests import RestBoard, Rests
 from tollgate.upstream.streams import EventStream
 from tollgate.upstream.vendor_requests import Call, ChatCall, make_request
 
@@ -81,15 +84,23 @@ class Upstream:
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
         rules: CooldownRules = CooldownRules(),  # noqa: B008 - frozen
+        board: RestBoard | None = None,
     ) -> None:
-        """`catalog` returns the one in force; `clock`: seconds; `draw`: 0 <= x < 1."""
+        """`catalog` returns the one in force; `clock`: seconds; `draw`: 0 <= x < 1.
+
+        `board`: where other processes tell which channels rest; None: each learns for itself.
+        """
         self._http = http
         self._catalog = catalog
         self._keys = keys
         self._clock = clock
         self._draw = draw
         self._rules = rules
-        self._cooldowns = Cooldowns(clock)
+        self._rests = Rests(clock=clock, rules=rules, board=board)
+
+    def look(self) -> None:
+        """Begin to learn which channels rest, while something else is awaited before the call."""
+        self._rests.look()
 
     async def complete(self, call: Call) -> Completion:
         """Return the first whole answer.
@@ -124,27 +135,41 @@ class Upstream:
 
     async def aclose(self) -> None:
         """Close all connections."""
+        await self._rests.aclose()
         await self._http.aclose()
 
     async def _try_channels[T](self, call: Call, attempt: Callable[[Attempt], Awaitable[T]]) -> T:
         channels = (await self._catalog()).channels
         failures: list[ChannelFailedError] = []
-        for route in order_routes(
-            call.model.routes, is_cooling=self._cooldowns.is_cooling, random=self._draw
-        ):
-            channel = channels.get(route.channel)
-            timeouts = channel.timeouts if channel else Timeouts()
-            if not has_a_chance(timeouts, call, failures[-1] if failures else None):
-                raise UpstreamTimeoutError
-            try:
-                return await self._try_route(call, route, channel, attempt)
-            except ChannelFailedError as failure:
-                failures.append(failure)
+        await self._rests.catch_up()
+        async with aclosing(self._choose_routes(call)) as routes:
+            async for route in routes:
+                channel = channels.get(route.channel)
+                timeouts = channel.timeouts if channel else Timeouts()
+                if not has_a_chance(timeouts, call, failures[-1] if failures else None):
+                    raise UpstreamTimeoutError
+                try:
+                    return await self._try_route(call, route, channel, attempt)
+                except ChannelFailedError as failure:
+                    failures.append(failure)
         if call.budget_s() <= 0:
             raise UpstreamTimeoutError
         raise conclude(
             failures, model=call.model.name, retry_after_s=self._rules.rate_limit_s
         ) from (failures[-1] if failures else None)
+
+    async def _choose_routes(self, call: Call) -> AsyncGenerator[Route]:
+        """Yield the routes in their order, and at last those whose channel was resting then."""
+        postponed: list[Route] = []
+        for route in order_routes(
+            call.model.routes, is_cooling=self._rests.is_cooling, random=self._draw
+        ):
+            if await self._rests.may_ask(route.channel):
+                yield route
+            else:
+                postponed.append(route)
+        for route in postponed:
+            yield route
 
     async def _try_route[T](
         self,
@@ -161,12 +186,14 @@ class Upstream:
             call.metrics.note_failure(route.channel)
             self._log_failure(call, route, failure, began)
             if failure.is_resting and call.budget_s() > 0:
-                self._cooldowns.start(route.channel, self._rest_s(failure))
+                self._rests.note_failure(route.channel, failure)
             raise
         except UpstreamRefusedError:
-            self._cooldowns.clear(route.channel)
+            self._rests.note_answer(route.channel)
             raise
-        self._cooldowns.clear(route.channel)
+        finally:
+            self._rests.end_probe(route.channel)
+        self._rests.note_answer(route.channel)
         call.metrics.note_answer(route.channel, self._since_ms(began))
         return answer
 
@@ -220,11 +247,6 @@ class Upstream:
                 return await self._keys.renew(channel.key_name, key)
         except (TimeoutError, ConfigurationError):
             return False
-
-    def _rest_s(self, failure: ChannelFailedError) -> float:
-        return self._rules.rest_s(
-            is_rate_limit=failure.reason == "rate_limit", asked_s=failure.retry_after_s
-        )
 
     def _log_failure(
         self, call: Call, route: Route, failure: ChannelFailedError, began: float

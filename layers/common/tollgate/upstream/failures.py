@@ -18,7 +18,7 @@ type Reason = Literal["rate_limit", "timeout", "not_found", "credentials", "unav
 class ChannelFailedError(UpstreamError):
     """One channel could not answer; the next one is tried. Never leaves this package.
 
-    `retry_after_s`: seconds that a rate limit asks to wait. `is_resting`: whether the channel is to
+    `retry_after_s`: seconds that the vendor asks to wait. `is_resting`: whether the channel is to
     rest; not where a single request, or one model's configuration, may have been the cause.
     """
 

@@ -12,6 +12,7 @@ from tollgate.core.catalog import Channel, Model, Route
 from tollgate.core.json_text import dump
 from tollgate.core.metrics import RequestMetrics
 from tollgate.core.multipart import Form
+from tollgate.core.openings import opens_images
 from tollgate.upstream.pieces import Pieces
 from tollgate.upstream.vendor_requests import AnswerShape, Content
 
@@ -20,6 +21,7 @@ type ImageTask = Literal["generations", "edits", "variations"]
 # Ten images of 8 megapixels as PNG in base64 come to about 100 MB; one of them to 30.
 _SHAPE = AnswerShape(
     list_field="data",
+    opens=opens_images,
     whole_bytes_max=128 * 1024 * 1024,
     event_bytes_max=64 * 1024 * 1024,
     has_long_gaps=True,

@@ -93,7 +93,7 @@ def judge_error(
     if status == 429:  # noqa: PLR2004 - HTTP's own number
         return ChannelFailedError("rate_limit", status=status, retry_after_s=retry_after_s)
     if status in _DOWN_STATUSES or not 400 <= status < 500:  # noqa: PLR2004 - HTTP's own numbers
-        return ChannelFailedError("unavailable", status=status)
+        return ChannelFailedError("unavailable", status=status, retry_after_s=retry_after_s)
     if _is_unknown_model(status, body):
         return ChannelFailedError("not_found", status=status, is_resting=False)
     if _OPERATOR_SENTENCES.search(body.message or ""):

@@ -21,7 +21,13 @@ from tollgate.upstream.failures import ChannelFailedError
 from tollgate.upstream.refusals import error_in_event
 from tollgate.upstream.sse import EVENT_BYTES_MAX, ServerEvent, SseParser
 
+ANNOUNCEMENTS_MAX = 64  # events before the answer, whose caller has waited long enough then
 type Judge = Callable[[str, Mapping[str, object]], ChannelFailedError | UpstreamRefusedError | None]
+type Opens = Callable[[Mapping[str, object]], bool]
+
+
+def _ignore() -> None:
+    """Nobody wants to know."""
 
 
 class AnswerBytes:
@@ -113,22 +119,34 @@ class EventStream:
         self._ready: deque[ServerEvent] = deque()
         self._is_over = False
 
-    async def begin(self, judge: Judge) -> None:
-        """Wait for the first event, which stays the first of the iteration.
+    async def begin(
+        self, judge: Judge, opens: Opens = lambda _: True, on_event: Callable[[], None] = _ignore
+    ) -> None:
+        """Wait for the event with which the answer opens; all events stay for the iteration.
 
-        Comments are no answer: a vendor's queue sends them too. The wait has no limit of its own.
-        `judge` tells whether an event is an error, and whose.
+        Comments are no answer: a vendor's queue sends them too. No more are events that only
+        announce one, such as a role without a word: a vendor that fails after them has said
+        nothing that a caller would miss, and another one can be asked. After
+        `ANNOUNCEMENTS_MAX` of them the answer counts as begun.
 
-        Raises: ChannelFailedError: no events at all (HTML, JSON, nothing), no JSON in the first, or
+        The wait for the first event has no limit of its own; `on_event` is called when it is here,
+        and each further wait has that of any silence. `judge` tells whether an event is an error,
+        and whose; `opens` whether an answer begins with it.
+
+        Raises: ChannelFailedError: no answer at all (HTML, JSON, nothing), no JSON in an event, or
             an error in it. UpstreamRefusedError: an error in it that is the caller's.
+            UpstreamTimeoutError and UpstreamBrokenError as the iteration.
         """
-        while not self._ready and not self._is_over:
-            await self._read(math.inf)
-        if not self._ready:
-            raise ChannelFailedError("unavailable", is_resting=False)
-        failure = _judge_first(self._ready[0], judge)
-        if failure is not None:
-            raise failure
+        judged = 0
+        while judged <= ANNOUNCEMENTS_MAX:
+            while len(self._ready) <= judged:
+                if self._is_over:
+                    raise ChannelFailedError("unavailable", is_resting=False)
+                await self._read(self._silence_s if judged else math.inf)
+            on_event()
+            if opens(_parse_sound(self._ready[judged], judge)):
+                return
+            judged += 1
 
     def find_error(self, event: ServerEvent, raw: Mapping[str, object]) -> UpstreamError | None:
         """Return the error that an event carries; `raw`: its data, parsed."""
@@ -171,11 +189,13 @@ class EventStream:
         await self.aclose()
 
 
-def _judge_first(
-    event: ServerEvent, judge: Judge
-) -> ChannelFailedError | UpstreamRefusedError | None:
+def _parse_sound(event: ServerEvent, judge: Judge) -> Mapping[str, object]:
+    """Return an event's data. Raises: see `EventStream.begin`."""
     try:
         raw = parse_object(event.data)
-    except ValueError:
-        return ChannelFailedError("unavailable", is_resting=False)
-    return judge(event.event, raw)
+    except ValueError as error:
+        raise ChannelFailedError("unavailable", is_resting=False) from error
+    failure = judge(event.event, raw)
+    if failure is not None:
+        raise failure
+    return raw

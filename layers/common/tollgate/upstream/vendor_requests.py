@@ -19,6 +19,7 @@ from urllib.parse import quote
 from tollgate.core.catalog import Channel, Model, Route
 from tollgate.core.json_text import dump
 from tollgate.core.metrics import RequestMetrics
+from tollgate.core.openings import opens_completion
 from tollgate.upstream.pieces import Pieces
 from tollgate.upstream.sse import EVENT_BYTES_MAX
 
@@ -31,13 +32,20 @@ _OUTPUT_LIMIT_FIELDS = ("max_completion_tokens", "max_tokens")
 class AnswerShape:
     """How a good answer looks: the list that a whole one must have, and the largest ones taken.
 
-    `has_long_gaps`: a later part may take as long as the first one, without a byte between them.
+    `opens`: whether an event begins the answer, and does not only announce it. `has_long_gaps`: a
+    later part may take as long as the first one, without a byte between them.
     """
 
     list_field: str
+    opens: Callable[[Mapping[str, object]], bool]
     whole_bytes_max: int
     event_bytes_max: int
     has_long_gaps: bool = False
+
+    def has_items(self, raw: Mapping[str, object]) -> bool:
+        """Whether a whole answer has its list, and anything in it."""
+        found = raw.get(self.list_field)
+        return isinstance(found, list) and any(isinstance(item, Mapping) for item in found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +92,10 @@ class Call(Protocol):
 
 
 _CHAT_SHAPE = AnswerShape(
-    list_field="choices", whole_bytes_max=64 * 1024 * 1024, event_bytes_max=EVENT_BYTES_MAX
+    list_field="choices",
+    opens=opens_completion,
+    whole_bytes_max=64 * 1024 * 1024,
+    event_bytes_max=EVENT_BYTES_MAX,
 )
 
 

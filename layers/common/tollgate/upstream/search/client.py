@@ -19,9 +19,10 @@ from tollgate.core.catalog import SearchKind, SearchProvider
 from tollgate.core.json_text import parse_object
 from tollgate.core.search_results import SearchResult, clean_results
 from tollgate.errors import ConfigurationError, WebSearchFailedError
-from tollgate.upstream.channels import CooldownRules, Cooldowns, read_retry_after_s
+from tollgate.upstream.channels import read_retry_after_s
 from tollgate.upstream.connections import ConnectionWatch, send_or_resend
 from tollgate.upstream.content_encodings import read_pieces
+from tollgate.upstream.cooldowns import CooldownRules, Cooldowns
 from tollgate.upstream.keys import KeySource
 from tollgate.upstream.search.api import SearchApi, SearchFailedError, SearchFailure, SearchRequest
 from tollgate.upstream.search.brave import Brave

@@ -1,0 +1,96 @@
+"""The board of resting channels on DynamoDB: one item, an attribute a channel.
+
+    CHANNELS / RESTS    rest:<channel> = {until_ms, faults}
+
+Small, so that a look is half a read unit and a write one unit. Who writes when: `upstream.rests`,
+whose `RestBoard` this is. No money hangs on it.
+"""
+
+import asyncio
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tollgate.core.rests import Board, Rest
+from tollgate.errors import LedgerUnavailableError
+from tollgate.ledger import items
+from tollgate.ledger.connection import reaching_the_ledger
+from tollgate.ledger.items import Item
+
+_KEY: Item = {"pk": {"S": "CHANNELS"}, "sk": {"S": "RESTS"}}
+_PREFIX = "rest:"  # keeps a channel called "pk" apart from the key
+_REFUSED = "ConditionalCheckFailedException"
+
+
+class DynamoRestBoard:
+    """Implements `upstream.rests.RestBoard`. The client is safe to share by threads."""
+
+    def __init__(self, client: Any, table: str) -> None:
+        """`client`: from `connection.connect`."""
+        self._client = client
+        self._table = table
+
+    async def read(self) -> Board:
+        """Return the board, eventually consistent: it is looked at again soon."""
+        return await asyncio.to_thread(self._read)
+
+    async def post(self, channel: str, rest: Rest) -> tuple[bool, Board]:
+        """Write `rest` unless a longer one stands."""
+        condition = "attribute_not_exists(#c) OR #c.until_ms < :until"
+        values = _values(rest) | {":until": items.number(rest.until_ms)}
+        return await asyncio.to_thread(self._write, channel, "SET #c = :rest", condition, values)
+
+    async def claim(self, channel: str, probe: Rest, *, now_ms: int) -> tuple[bool, Board]:
+        """Write `probe` over a rest that is over: for one of all who try."""
+        values = _values(probe) | {":now": items.number(now_ms)}
+        return await asyncio.to_thread(
+            self._write, channel, "SET #c = :rest", "#c.until_ms <= :now", values
+        )
+
+    async def remove(self, channel: str, *, until_ms: int) -> None:
+        """Remove the rest of `channel` unless it goes beyond `until_ms`."""
+        values = {":until": items.number(until_ms)}
+        await asyncio.to_thread(self._write, channel, "REMOVE #c", "#c.until_ms <= :until", values)
+
+    def _read(self) -> Board:
+        with reaching_the_ledger():
+            answer = self._client.get_item(TableName=self._table, Key=_KEY)
+        return _read_board(answer.get("Item", {}))
+
+    def _write(self, channel: str, update: str, condition: str, values: Item) -> tuple[bool, Board]:
+        try:
+            with reaching_the_ledger():
+                answer = self._client.update_item(
+                    TableName=self._table,
+                    Key=_KEY,
+                    UpdateExpression=update,
+                    ConditionExpression=condition,
+                    ExpressionAttributeNames={"#c": _PREFIX + channel},
+                    ExpressionAttributeValues=values,
+                    ReturnValues="ALL_NEW",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != _REFUSED:
+                raise LedgerUnavailableError from error
+            return False, _read_board(error.response.get("Item", {}))
+        return True, _read_board(answer.get("Attributes", {}))
+
+
+def _values(rest: Rest) -> Item:
+    fields = {"until_ms": rest.until_ms, "faults": rest.faults}
+    return {":rest": items.numbers(fields)}
+
+
+def _read_board(item: Item) -> Board:
+    rests = ((name, _read_rest(value)) for name, value in item.items() if name.startswith(_PREFIX))
+    return {name.removeprefix(_PREFIX): rest for name, rest in rests if rest is not None}
+
+
+def _read_rest(value: Item) -> Rest | None:
+    """Return a rest; None for what is none: an operator's hand must not fail requests."""
+    try:
+        fields = {name: int(field["N"]) for name, field in value["M"].items()}
+        return Rest(until_ms=fields["until_ms"], faults=fields["faults"])
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return None

@@ -21,6 +21,7 @@ TollgateError
 │   └── RequestInProgressError     another run of the same request holds money for it
 ├── UpstreamError
 │   ├── UpstreamRefusedError       the upstream refuses this request; another channel would too
+│   │   └── UpstreamModelMissingError  no channel of the model knows it
 │   ├── UpstreamRateLimitedError   every channel is at its rate limit
 │   ├── UpstreamUnavailableError   every channel is down, or refuses the operator
 │   ├── UpstreamTimeoutError       too slow, or the Lambda's time is up
@@ -218,6 +219,19 @@ class UpstreamRefusedError(UpstreamError):
         self.error_type = error_type
         self.param = param
         self.code = code
+
+
+class UpstreamModelMissingError(UpstreamRefusedError):
+    """No channel of the model knows it: the catalog's fault, said as the vendors say it."""
+
+    def __init__(self, model: str) -> None:
+        """`model`: the name that the caller knows; the operator's is not shown."""
+        super().__init__(
+            f"The model `{model}` does not exist or you do not have access to it.",
+            status=404,
+            param="model",
+            code="model_not_found",
+        )
 
 
 class UpstreamRateLimitedError(UpstreamError):

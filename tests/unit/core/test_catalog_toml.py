@@ -18,6 +18,21 @@ LIMITS = "context_tokens_max = 1000\noutput_tokens_max = 100\n"
 SOLD = 'channels = ["main"]\n'
 
 
+OTHERS = f"""
+[models.other]
+{LIMITS}{SOLD}price = "free"
+fallback = ["priced"]
+[models.priced]
+{LIMITS}{SOLD}price = "free"
+fallback = ["other"]
+[models.unpriced]
+{LIMITS}{SOLD}
+[models.picture]
+kind = "image"
+{SOLD}price = "free"
+"""
+
+
 def in_channel(line: str) -> str:
     return CHANNEL + line
 
@@ -116,6 +131,14 @@ def test_defaults() -> None:
             routes=(Route(channel="main", upstream_model="m"),),
         )
     }
+
+
+def test_two_models_may_stand_in_for_each_other() -> None:
+    """A fallback's own fallbacks are not followed, so that no circle is a danger."""
+    models = parse_catalog(in_model('fallback = ["other", "priced"]') + OTHERS).models
+
+    found = [models[name].fallback for name in ("m", "other", "priced")]
+    assert found == [("other", "priced"), ("priced",), ("other",)]
 
 
 def test_empty_text_is_an_empty_catalog() -> None:
@@ -372,6 +395,23 @@ def test_unfit_amounts(kind: str, amount: str) -> None:
                 ('[""]', "lower-case names"),
                 ('["Resolution"]', "lower-case names"),
             )
+        ),
+        *(
+            (in_model(f"fallback = {value}") + OTHERS, f"models.m.fallback{place}", problem)
+            for value, place, problem in (
+                ('"other"', "", "must be a list"),
+                ("[5]", "", "must be a list of models"),
+                ('["other", "other"]', "", "each named once"),
+                ('["other", "nobody"]', "[1]", "there is no chat model 'nobody'"),
+                ('["picture"]', "[0]", "there is no chat model 'picture'"),
+                ('["m"]', "[0]", "cannot stand in for itself"),
+                ('["unpriced"]', "[0]", "'unpriced' has no price"),
+            )
+        ),
+        (
+            f'{CHANNEL}[models.m]\nkind = "image"\n{SOLD}fallback = ["m"]\nprice = "free"',
+            "models.m.fallback",
+            "is not a known key",
         ),
         (
             f'{CHANNEL}[models."gpt-4.1"]\n{LIMITS}{SOLD}price = 1',

@@ -261,9 +261,9 @@ async def test_limit_is_lowered_to_what_the_balance_pays_for(
     await scarce.completion()
     await scarce.close()
 
-    assert (plenty.headers, rich.calls[0].output_limit) == ({}, None)
+    assert (plenty.headers, rich.calls[0].output_limit) == ({"x-tollgate-channel": "fake"}, None)
     assert poor.calls[0].output_limit == (200 - 8) // 4
-    assert scarce.headers == {"x-tollgate-output-limit": "48"}
+    assert scarce.headers == {"x-tollgate-channel": "fake", "x-tollgate-output-limit": "48"}
 
 
 async def test_overrun_is_one_number_everywhere(start: Any, ledger: FakeLedger) -> None:

@@ -331,7 +331,7 @@ async def test_lowered_limit_knows_what_the_search_came_to(start: Any, ledger: F
 
     expected = (1500 - 300 - sent_tokens(upstream)) // 4
     assert upstream.calls[0].output_limit == expected
-    assert job.headers == {"x-tollgate-output-limit": str(upstream.calls[0].output_limit)}
+    assert job.headers["x-tollgate-output-limit"] == str(upstream.calls[0].output_limit)
 
 
 LONG = [{"role": "user", "content": "word " * 1000}]  # 1008 tokens with all, of 2000
@@ -360,7 +360,7 @@ async def test_upstream_is_told_the_limit_that_results_leave(
     await job.close()
 
     assert upstream.calls[0].output_limit == limit
-    assert job.headers == ({} if limit is None else {"x-tollgate-output-limit": str(limit)})
+    assert job.headers.get("x-tollgate-output-limit") == (None if limit is None else str(limit))
     asked = limit or fields.get("max_tokens", 1000)
     assert sent_tokens(upstream) + asked <= 2000
 

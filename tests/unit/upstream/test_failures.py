@@ -3,8 +3,8 @@
 import pytest
 from tollgate.errors import (
     UpstreamError,
+    UpstreamModelMissingError,
     UpstreamRateLimitedError,
-    UpstreamRefusedError,
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
@@ -19,7 +19,7 @@ from tollgate.upstream.failures import ChannelFailedError, Reason, conclude
         (["rate_limit", "credentials"], UpstreamUnavailableError),
         (["rate_limit", "timeout"], UpstreamTimeoutError),
         (["timeout", "unavailable"], UpstreamTimeoutError),
-        (["not_found"], UpstreamRefusedError),
+        (["not_found"], UpstreamModelMissingError),
         (["not_found", "unavailable"], UpstreamUnavailableError),
         (["credentials"], UpstreamUnavailableError),
     ],

@@ -84,7 +84,8 @@ class Model:
     The token limits and `tier_percents` are a chat model's. An image model has `image_output`, the
     output tokens of an image, where its price has tokens, and `image_defaults`: the size and
     quality that its vendor takes where a request names none. `refused_fields`, in lower case: what
-    a request must not have, because the vendor bills it apart.
+    a request must not have, because the vendor bills it apart. `fallback`: chat models that answer,
+    in this order, where every channel of this one has failed; theirs are not followed.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Model:
     tier_percents: Mapping[str, int] = field(default_factory=dict)
     image_output: ImageRate | None = None
     image_defaults: Mapping[str, str] = field(default_factory=dict)
+    fallback: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from tollgate.core.catalog import (
 from tollgate.core.image_toml import read_image_defaults, read_image_output, read_image_price
 from tollgate.core.prices import Price
 from tollgate.core.search_toml import read_search_provider
-from tollgate.core.toml_table import POINTS_PROBLEM, Table
+from tollgate.core.toml_table import POINTS_PROBLEM, Table, dotted_key
 from tollgate.core.units import Micropoints, Picopoints
 from tollgate.errors import CatalogError
 
@@ -55,6 +55,8 @@ def parse_catalog(text: str) -> Catalog:
         name: _read_model(table, name, channels)
         for name, table in root.take_tables("models").items()
     }
+    for model in models.values():
+        _check_fallback(model, models)
     search = [
         read_search_provider(table, name) for name, table in root.take_tables("search").items()
     ]
@@ -148,7 +150,28 @@ def _read_chat_fields(table: Table) -> dict[str, Any]:
         "output_tokens_max": min(context, table.take_count("output_tokens_max", at_least=1)),
         "price": _read_price(table.take_any("price"), table.child("price")),
         "tier_percents": _read_tiers(table.take_table("service_tiers")),
+        "fallback": _read_fallback(table),
     }
+
+
+def _read_fallback(table: Table) -> tuple[str, ...]:
+    names = table.take("fallback", list, [])
+    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise CatalogError(table.child("fallback"), "must be a list of models, each named once")
+    return tuple(names)
+
+
+def _check_fallback(model: Model, models: Mapping[str, Model]) -> None:
+    """Complain of a fallback that could not serve. Two models may name each other: see `Model`."""
+    for position, name in enumerate(model.fallback):
+        key = f"{dotted_key('models', model.name)}.fallback[{position}]"
+        other = models.get(name)
+        if other is None or other.kind != "chat":
+            raise CatalogError(key, f"there is no chat model {name!r}")
+        if other is model:
+            raise CatalogError(key, "a model cannot stand in for itself")
+        if other.price is None:
+            raise CatalogError(key, f"{name!r} has no price")
 
 
 def _read_image_fields(table: Table) -> dict[str, Any]:

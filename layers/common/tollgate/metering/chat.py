@@ -3,14 +3,15 @@
     ChatJob.completion()     one JSON object                 then close()
     ChatJob.frames()         SSE frames, [DONE] the last      then close()
 
-A `web-` name is searched for once the money is held, before the upstream is called.
+A `web-` name is searched for once the money is held, before the upstream is called. Where every
+channel of the model has failed, its fallbacks are asked, and the request is theirs from there on.
 `close` always follows, whatever was raised: it is where the hold ends.
 """
 
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,10 +32,25 @@ from tollgate.errors import (
     UpstreamUnavailableError,
     WebSearchUnavailableError,
 )
-from tollgate.ledger.model import Ask, Ledger, Outcome, UsageRecord
+from tollgate.ledger.model import Ledger, Outcome, UsageRecord
 from tollgate.metering.charge import Charge
-from tollgate.metering.jobs import make_record, make_reservation, note_charge, record_fields
-from tollgate.metering.orders import ChatOrder, quote_order
+from tollgate.metering.jobs import (
+    answered_by,
+    header_text,
+    make_record,
+    make_reservation,
+    note_charge,
+    record_fields,
+)
+from tollgate.metering.offers import (
+    Offer,
+    after_search,
+    ask_for,
+    keep_paid,
+    list_offers,
+    may_another_serve,
+)
+from tollgate.metering.orders import ChatOrder
 from tollgate.metering.relay import DONE_FRAME, Relay, choose_view
 from tollgate.metering.web_search import Searcher, SearchOrder, compose, put_in_front
 from tollgate.upstream.client import ChatCall, EventStream, Upstream
@@ -109,6 +125,9 @@ class ChatJob:
         self._since = since
         self._charge: Charge | None = None
         self._quote: Quote | None = None
+        self._offers: tuple[Offer, ...] = ()
+        self._body = order.body
+        self._is_fallback = False
         self._hold_amount = Micropoints(0)
         self._relay: Relay | None = None
         self._output_limit: int | None = None
@@ -119,17 +138,20 @@ class ChatJob:
     @property
     def headers(self) -> dict[str, str]:
         """What the answer's header says of the metering, known once the upstream has answered."""
-        if self._output_limit is None:
-            return {}
-        return {"x-tollgate-output-limit": str(self._output_limit)}
+        headers = answered_by(self._channel)
+        if self._is_fallback and self._channel:
+            headers["x-tollgate-model"] = header_text(self._order.model.name)
+        if self._output_limit is not None:
+            headers["x-tollgate-output-limit"] = str(self._output_limit)
+        return headers
 
     async def completion(self) -> bytes:
         """Serve the order as one JSON object.
 
         Raises: any TollgateError; nothing is charged then.
         """
-        call = await self._reserve()
-        answer = await self._metering.upstream.complete(call)
+        await self._reserve()
+        answer = await self._call(self._metering.upstream.complete)
         self._channel = answer.channel
         form = reshape_completion(
             answer.body,
@@ -150,8 +172,8 @@ class ChatJob:
         Raises: any TollgateError. Before the first frame nothing is charged; after it, what was
             sent is.
         """
-        call = await self._reserve()
-        events = await self._metering.upstream.open_stream(call)
+        await self._reserve()
+        events = await self._call(self._metering.upstream.open_stream)
         async with aclosing(events):
             self._channel = events.channel
             relay = self._open_relay()
@@ -179,37 +201,65 @@ class ChatJob:
         finally:
             await self._charge.close()
 
-    async def _reserve(self) -> ChatCall:
-        """Count, hold, search, and return the upstream call that the hold pays for."""
+    async def _reserve(self) -> None:
+        """Count, hold what the dearest model that may serve can cost, and search."""
         order = self._order
         self._metering.upstream.look()
-        self._quote = quote = await asyncio.to_thread(quote_order, order)
-        ask = Ask(
-            worst=quote.worst,
-            floor=quote.floor,
-            least=quote.least,
-            is_limited=order.output_tokens_asked is not None,
-        )
-        reservation = make_reservation(order, ask, self._since)
+        offers = await asyncio.to_thread(list_offers, order)
+        self._serve_by(offers[0])
+        reservation = make_reservation(order, ask_for(offers), self._since)
         self._charge = Charge(
             self._metering.ledger, reservation, self._budget_s, metrics=self._metrics
         )
         hold = await self._charge.reserve()
         self._hold_amount = hold.amount
-        body = order.body if order.search is None else await self._search(order.search)
-        self._output_limit = _lowered_limit(order, self._require_quote(), hold.amount)
+        self._offers = keep_paid(offers, hold.amount)
+        if order.search is not None:
+            await self._search(order.search)
+
+    def _serve_by(self, offer: Offer) -> None:
+        """From here on the request is this model's: its price, its name, its limits."""
+        self._order, self._quote = offer.order, offer.quote
+        self._is_fallback = offer.is_fallback
+
+    async def _call[T](self, ask: Callable[[ChatCall], Awaitable[T]]) -> T:
+        """Ask for the model ordered and, where all its channels fail, for its fallbacks in turn.
+
+        What none of them could serve is told as the model ordered failed.
+        """
+        first: UpstreamError | None = None
+        for offer in self._offers:
+            if first is not None:
+                if self._budget_s() <= 0:
+                    break
+                _log.warning("fallback", extra=self._fallback_fields(offer))
+            self._serve_by(offer)
+            try:
+                return await ask(self._make_call(offer))
+            except UpstreamError as error:
+                if first is None and not may_another_serve(error):
+                    raise
+                first = first or error
+        raise first or AssertionError("the model ordered is the first offer")
+
+    def _fallback_fields(self, offer: Offer) -> dict[str, object]:
+        model, other = self._offers[0].order.model.name, offer.order.model.name
+        return {"request_id": self._order.request_id, "model": model, "fallback": other}
+
+    def _make_call(self, offer: Offer) -> ChatCall:
+        self._output_limit = offer.output_limit(self._hold_amount)
         return ChatCall(
-            model=order.model,
-            body=body,
+            model=offer.order.model,
+            body=self._body,
             output_limit=self._output_limit,
-            is_stream=order.is_stream,
+            is_stream=offer.order.is_stream,
             is_padded=self._is_padded,
             budget_s=self._budget_s,
             metrics=self._metrics,
         )
 
-    async def _search(self, search: SearchOrder) -> Mapping[str, object]:
-        """Return the body with what was found in front; from here on the quote says what it is."""
+    async def _search(self, search: SearchOrder) -> None:
+        """Put what was found in front of the body; from here on the quotes say what it is."""
         order, quote, metering = self._order, self._require_quote(), self._metering
         if metering.searcher is None:
             raise WebSearchUnavailableError
@@ -225,9 +275,10 @@ class ChatJob:
             mark=metering.draw_mark(),
             today=self._since.date(),
         )
-        self._quote = quote.after_search(tokens=message.tokens, price=findings.provider.price)
+        price = findings.provider.price
+        self._offers = after_search(self._offers, tokens=message.tokens, price=price)
         self._search_results = message.results
-        return put_in_front(order.body, message)
+        self._body = put_in_front(order.body, message)
 
     def _extensions(self) -> dict[str, object]:
         """Return what a `web-` answer says of its search; nothing in OpenAI's own form."""
@@ -339,17 +390,6 @@ class ChatJob:
         if self._charge is None:
             raise AssertionError("the money is reserved first")
         return self._charge
-
-
-def _lowered_limit(order: ChatOrder, quote: Quote, held: Micropoints) -> int | None:
-    """Return the output limit to set upstream, or None where the caller's own request stands."""
-    if held < quote.worst:
-        return quote.output_tokens_for(held)
-    asked = order.output_tokens_asked
-    is_beyond_model = asked is not None and asked > order.model.output_tokens_max
-    # The results take of the context what an upstream might else give to the answer, unpaid.
-    is_narrowed = order.search is not None and quote.output_tokens_max < order.output_tokens_wanted
-    return quote.output_tokens_max if is_beyond_model or is_narrowed else None
 
 
 def _parse_event(data: str, relay: Relay) -> Mapping[str, object]:

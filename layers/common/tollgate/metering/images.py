@@ -33,7 +33,13 @@ from tollgate.ledger.model import Ask, Outcome
 from tollgate.metering.charge import Charge
 from tollgate.metering.chat import Metering
 from tollgate.metering.image_orders import ImageOrder, quote_image_order
-from tollgate.metering.jobs import make_record, make_reservation, note_charge, record_fields
+from tollgate.metering.jobs import (
+    answered_by,
+    make_record,
+    make_reservation,
+    note_charge,
+    record_fields,
+)
 from tollgate.upstream.client import Completion, EventStream
 from tollgate.upstream.image_calls import ImageCall
 from tollgate.upstream.sse import ServerEvent
@@ -72,8 +78,8 @@ class ImageJob:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Nothing is lowered for images: they are paid for, or refused."""
-        return {}
+        """Who has answered. Nothing is lowered for images: they are paid for, or refused."""
+        return answered_by(self._channel)
 
     async def completion(self) -> bytes:
         """Serve the order as one JSON object.

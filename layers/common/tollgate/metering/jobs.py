@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncGenerator
 from datetime import datetime
+from string import punctuation
 from typing import Protocol
+from urllib.parse import quote
 
 from tollgate.core.catalog import Model
 from tollgate.core.metrics import RequestMetrics
@@ -10,6 +12,8 @@ from tollgate.core.prices import Usage
 from tollgate.core.units import Micropoints
 from tollgate.core.usage import usage_counts
 from tollgate.ledger.model import Ask, Key, Outcome, Reservation, UsageRecord
+
+_HEADER_CHARACTERS = punctuation.replace("%", "")
 
 
 class Order(Protocol):
@@ -50,6 +54,16 @@ class Job(Protocol):
 
     async def close(self) -> None:
         """End the hold: settle, or charge what was sent, or release. Call it shielded, always."""
+
+
+def answered_by(channel: str) -> dict[str, str]:
+    """Return the header that says which channel served; nothing while none has."""
+    return {"x-tollgate-channel": header_text(channel)} if channel else {}
+
+
+def header_text(name: str) -> str:
+    """Return a catalog's name as a header may have it: what is not ASCII percent-encoded."""
+    return quote(name, safe=_HEADER_CHARACTERS)
 
 
 def make_reservation(order: Order, ask: Ask, since: datetime) -> Reservation:

@@ -1,7 +1,8 @@
 """A caller's chat request, checked against catalog and key: what is ordered, at what price."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from tollgate.core.affixes import ModelName
 from tollgate.core.answer_ids import completion_id
@@ -52,7 +53,8 @@ _PLAIN_TIERS = (None, "auto", "default")
 class ChatOrder:
     """One valid chat request. `body` goes upstream: without affixes and without `official`.
 
-    `search`: what is searched for first, for a `web-` name.
+    `search`: what is searched for first, for a `web-` name. `fallbacks`: the same order as other
+    models would serve it, in the order in which they are asked where this one's channels fail.
     """
 
     key: Key
@@ -67,6 +69,7 @@ class ChatOrder:
     output_tokens_asked: int | None
     tier_percent: int
     search: SearchOrder | None = None
+    fallbacks: tuple["ChatOrder", ...] = ()
 
     @property
     def completion_id(self) -> str:
@@ -93,11 +96,11 @@ def read_order(
     """
     check_spelling(body, _KNOWN)
     name, model, price = read_model(body, kind="chat", key=key, catalog=catalog)
-    check_refused((name for name, value in body.items() if value is not None), model)
+    check_refused(_given(body), model)
     messages = _read_messages(body)
     stream_options: Mapping[str, object] = read_typed(body, "stream_options", dict) or {}
     check_spelling(stream_options, _KNOWN_OF_OPTIONS, within="stream_options.")
-    return ChatOrder(
+    order = ChatOrder(
         key=key,
         request_id=request_id,
         name=name,
@@ -111,6 +114,28 @@ def read_order(
         tier_percent=_read_tier_percent(body, model),
         search=read_search_order(messages, catalog.search) if name.is_web else None,
     )
+    return replace(order, fallbacks=tuple(_list_fallbacks(order, catalog)))
+
+
+def _given(body: Mapping[str, object]) -> Iterator[str]:
+    return (field for field, value in body.items() if value is not None)
+
+
+def _list_fallbacks(order: ChatOrder, catalog: Catalog) -> Iterator[ChatOrder]:
+    """Yield the order as each fallback of its model would serve it.
+
+    One that the key may not use, or that does not sell what is asked, is left out: the caller asked
+    for another model, whose errors are the ones to tell.
+    """
+    allowed = order.key.models
+    for name in order.model.fallback:
+        model = catalog.models[name]
+        if model.price is None or (allowed is not None and name not in allowed):
+            continue
+        with suppress(InvalidRequestError):
+            check_refused(_given(order.body), model)
+            percent = _read_tier_percent(order.body, model)
+            yield replace(order, model=model, price=model.price, tier_percent=percent)
 
 
 def _read_messages(body: Mapping[str, object]) -> list[object]:

@@ -6,8 +6,8 @@ from typing import Literal
 
 from tollgate.errors import (
     UpstreamError,
+    UpstreamModelMissingError,
     UpstreamRateLimitedError,
-    UpstreamRefusedError,
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
@@ -54,12 +54,7 @@ def conclude(
         waits = [_default(failure.retry_after_s, retry_after_s) for failure in failures]
         return UpstreamRateLimitedError(retry_after_s=max(1, math.ceil(min(waits))))
     if reasons == {"not_found"}:
-        return UpstreamRefusedError(
-            f"The model `{model}` does not exist or you do not have access to it.",
-            status=404,
-            param="model",
-            code="model_not_found",
-        )
+        return UpstreamModelMissingError(model)
     return UpstreamTimeoutError() if "timeout" in reasons else UpstreamUnavailableError()
 
 

@@ -20,7 +20,10 @@ ALLOWED_HEADERS = (
     "x-stainless-retry-count,x-stainless-runtime,x-stainless-runtime-version,x-stainless-timeout,"
     "x-title,x-tollgate-keepalive"
 )
-EXPOSED_HEADERS = "retry-after,x-request-id,x-should-retry,x-tollgate-output-limit"
+EXPOSED_HEADERS = (
+    "retry-after,x-request-id,x-should-retry,x-tollgate-channel,x-tollgate-model,"
+    "x-tollgate-output-limit"
+)
 
 
 class Envelope:

@@ -36,8 +36,9 @@ test-sam-local: .venv/installed .venv-sam/installed tests/e2e/node/node_modules/
 rehearse: .venv/installed .venv-sam/installed ## deploy to moto on this machine, and look at it
 	TOLLGATE_REQUIRE_ALL=1 $(BIN)/pytest -v tests/integration/deployment
 
-torture: .venv/installed ## break the ledger, and fuzz the gateway, at random
+torture: .venv/installed ## break ledger, vendors and requests at random
 	$(BIN)/python -m tests.torture
+	$(BIN)/python -m tests.chaos
 	TORTURE_REQUESTS=$${TORTURE_REQUESTS:-10000} $(BIN)/pytest -q tests/property/test_ledger.py
 	FUZZ_CASES=$${FUZZ_CASES:-20000} $(BIN)/pytest -q -s tests/property/test_mutated_answers.py
 	FUZZ_CASES=$${FUZZ_CASES:-20000} $(BIN)/pytest -q --hypothesis-profile=torture \

@@ -118,7 +118,7 @@ def error(status: int, message: str = "no", *, head: str = "", **fields: object)
 def stream(
     *pieces: bytes, content_type: str = "text/event-stream", ending: str = "whole", head: str = ""
 ) -> Script:
-    """Stream `pieces`, then end: "whole", "hang", "close" in the middle of it, or "reset"."""
+    """Stream `pieces`, then end: "whole", "hang", "close" in the middle, "reset", or "open"."""
 
     async def script(writer: asyncio.StreamWriter) -> None:
         writer.write(
@@ -140,7 +140,7 @@ async def _end(writer: asyncio.StreamWriter, ending: str) -> None:
         await asyncio.Event().wait()
     elif ending == "reset":
         writer.transport.abort()
-    else:
+    elif ending == "close":
         writer.close()
 
 

@@ -4,6 +4,7 @@ DynamoDB Local asks nobody for rights, so a statement that names the wrong parti
 on AWS only. The calls are taken where botocore makes them.
 """
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from fnmatch import fnmatchcase
@@ -11,9 +12,11 @@ from typing import Any
 
 import pytest
 from tollgate.core.days import read_days
+from tollgate.core.rests import Rest
 from tollgate.core.units import Micropoints
 from tollgate.ledger.accounts import DynamoAccounts
 from tollgate.ledger.open_accounts import DynamoSweptLedger
+from tollgate.ledger.rests import DynamoRestBoard
 from tollgate.ledger.statements import DynamoStatements
 from tollgate.ledger.store import DynamoLedger
 from tollgate.ledger.sweep import sweep
@@ -104,6 +107,15 @@ def serve_requests(client: Any, table: str) -> None:
     ledger.journal(record(held, 40))
     ledger.settle(held, Micropoints(40))
     ledger.release(ledger.reserve(reservation(ask(100), "r-2")))
+    asyncio.run(share_rests(DynamoRestBoard(client, table)))
+
+
+async def share_rests(board: DynamoRestBoard) -> None:
+    rest = Rest(until_ms=1, faults=1)
+    await board.read()
+    await board.post("c", rest)
+    await board.claim("c", rest, now_ms=2)
+    await board.remove("c", until_ms=2)
 
 
 def list_models(client: Any, table: str) -> None:

@@ -68,6 +68,7 @@ def serving_chat(
             "TOLLGATE_TABLE": table,
             "TOLLGATE_DYNAMODB_URL": dynamodb_url,
             "TOLLGATE_CATALOG_FILE": str(catalog),
+            "TOLLGATE_KEEPALIVE_S": "0",  # a comment would go out before the headers are known
         }
     )
     services = make_services(settings)

@@ -20,7 +20,7 @@ from tests.chaos.gateway import ACCOUNT, ChatGateway, serving_chat
 from tests.chaos.vendors import CHANNELS, Turn, draw_turn, make_choice, usage_of
 from tests.fakes.choosing_server import serving_choices
 
-WAITS_S = 60.0  # a client's time-out: beyond it a call has not ended
+WAITS_S = 120.0  # a client's time-out: beyond it a call has not ended
 # Much shorter than those in force, so that a run sees many of them end.
 RULES = CooldownRules(fault_s=0.3, fault_longest_s=1.2, rate_limit_s=0.2)
 PRICES = {"story": (100, 400), "frail": (50, 200)}  # points a million, micropoints a token
@@ -97,7 +97,7 @@ def _write_catalog(home: Path, vendors: str) -> Path:
     channel = """
 [channels.{name}]
 base_url = "{url}/{name}"
-timeouts = {{ connect_s = 10, first_byte_s = 1.5, between_bytes_s = 1.5, total_s = 50 }}
+timeouts = {{ connect_s = 10, first_byte_s = 4, between_bytes_s = 4, total_s = 90 }}
 """
     model = """
 [models.{name}]

@@ -11,13 +11,13 @@ channel of the model has failed, its fallbacks are asked, and the request is the
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tollgate.core.completion_form import CompletionForm, reshape_completion
-from tollgate.core.json_text import dump, parse_object, with_quota
+from tollgate.core.json_text import dump, with_quota
 from tollgate.core.metrics import RequestMetrics
 from tollgate.core.prices import Usage, charge
 from tollgate.core.quotes import Quote
@@ -46,19 +46,18 @@ from tollgate.metering.offers import (
     Offer,
     after_search,
     ask_for,
+    call_in_turn,
     keep_paid,
     list_offers,
-    may_another_serve,
 )
 from tollgate.metering.orders import ChatOrder
 from tollgate.metering.relay import DONE_FRAME, Relay, choose_view
+from tollgate.metering.tails import bounded_tail, parse_chunk
 from tollgate.metering.web_search import Searcher, SearchOrder, compose, put_in_front
 from tollgate.upstream.client import ChatCall, EventStream, Upstream
-from tollgate.upstream.sse import ServerEvent
 
 _log = logging.getLogger("tollgate.request")
 ENDPOINT = "chat.completions"
-TAIL_S = 5.0  # how long a finished answer waits for its usage and [DONE]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,28 +222,13 @@ class ChatJob:
         self._is_fallback = offer.is_fallback
 
     async def _call[T](self, ask: Callable[[ChatCall], Awaitable[T]]) -> T:
-        """Ask for the model ordered and, where all its channels fail, for its fallbacks in turn.
+        """Ask for the model ordered, else for its fallbacks; the request is whose turn it is."""
 
-        What none of them could serve is told as the model ordered failed.
-        """
-        first: UpstreamError | None = None
-        for offer in self._offers:
-            if first is not None:
-                if self._budget_s() <= 0:
-                    break
-                _log.warning("fallback", extra=self._fallback_fields(offer))
+        def ask_for_offer(offer: Offer) -> Awaitable[T]:
             self._serve_by(offer)
-            try:
-                return await ask(self._make_call(offer))
-            except UpstreamError as error:
-                if first is None and not may_another_serve(error):
-                    raise
-                first = first or error
-        raise first or AssertionError("the model ordered is the first offer")
+            return ask(self._make_call(offer))
 
-    def _fallback_fields(self, offer: Offer) -> dict[str, object]:
-        model, other = self._offers[0].order.model.name, offer.order.model.name
-        return {"request_id": self._order.request_id, "model": model, "fallback": other}
+        return await call_in_turn(self._offers, ask_for_offer, self._budget_s)
 
     def _make_call(self, offer: Offer) -> ChatCall:
         self._output_limit = offer.output_limit(self._hold_amount)
@@ -305,10 +289,10 @@ class ChatJob:
 
     async def _relay_events(self, events: EventStream, relay: Relay) -> AsyncIterator[bytes]:
         """Yield a frame for each event until the upstream's end; check that it is one."""
-        async for event in _bounded_tail(events, relay):
+        async for event in bounded_tail(events, relay):
             if event.data.strip() == "[DONE]":
                 return
-            raw = _parse_event(event.data, relay)
+            raw = parse_chunk(event.data, relay)
             failure = events.find_error(event, raw)
             frames = relay.release_held() if failure else relay.take(raw)
             if failure:
@@ -390,36 +374,3 @@ class ChatJob:
         if self._charge is None:
             raise AssertionError("the money is reserved first")
         return self._charge
-
-
-def _parse_event(data: str, relay: Relay) -> Mapping[str, object]:
-    """Return a chunk; garbage breaks an answer, but not one that is complete already."""
-    try:
-        return parse_object(data)
-    except ValueError as error:
-        if relay.is_complete:
-            return {}
-        raise UpstreamBrokenError from error
-
-
-async def _bounded_tail(events: EventStream, relay: Relay) -> AsyncIterator[ServerEvent]:
-    """Yield the events; once the answer is complete, take what still comes and no harm from it.
-
-    After its finish an upstream that keeps the line open does not keep the caller waiting longer
-    than `TAIL_S`, and one that breaks it spoils nothing: only figures were to come.
-    """
-    iterator = aiter(events)
-    ends_at: float | None = None
-    while True:
-        if ends_at is None and relay.is_complete:
-            ends_at = asyncio.get_running_loop().time() + TAIL_S
-        try:
-            async with asyncio.timeout_at(ends_at):
-                event = await anext(iterator)
-        except (StopAsyncIteration, TimeoutError):
-            return
-        except UpstreamError:
-            if not relay.is_complete:
-                raise
-            return
-        yield event

@@ -5,7 +5,8 @@
 A fallback that the prompt does not fit, or that the hold does not pay for, is no offer.
 """
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -19,6 +20,8 @@ from tollgate.errors import (
 )
 from tollgate.ledger.model import Ask
 from tollgate.metering.orders import ChatOrder, quote_order
+
+_log = logging.getLogger("tollgate.request")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,3 +108,37 @@ def may_another_serve(error: UpstreamError) -> bool:
     if isinstance(error, UpstreamModelMissingError):
         return True
     return not isinstance(error, UpstreamRefusedError)
+
+
+async def call_in_turn[T](
+    offers: Sequence[Offer],
+    ask: Callable[[Offer], Awaitable[T]],
+    budget_s: Callable[[], float],
+) -> T:
+    """Return the first offer's answer, or that of the next one where the error is not the caller's.
+
+    What none of them could serve is told as the model asked for failed: the request was written
+    for that one, and another's refusal would be no help. `budget_s`: seconds left for the upstream.
+    """
+    own, *others = offers
+    try:
+        return await ask(own)
+    except UpstreamError as error:
+        if not may_another_serve(error):
+            raise
+        first = error
+    for offer in others:
+        if budget_s() <= 0:
+            break
+        _log.warning("fallback", extra=_fallback_fields(own.order, offer.order))
+        with suppress(UpstreamError):
+            return await ask(offer)
+    raise first
+
+
+def _fallback_fields(own: ChatOrder, other: ChatOrder) -> dict[str, object]:
+    return {
+        "request_id": own.request_id,
+        "model": own.model.name,
+        "fallback": other.model.name,
+    }

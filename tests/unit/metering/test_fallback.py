@@ -297,6 +297,16 @@ async def test_small_balance_is_served_by_what_it_pays_for(start: Any, ledger: F
     assert answer["model"] == "next"
 
 
+async def test_dear_fallback_does_not_cut_the_answer_short(start: Any, ledger: FakeLedger) -> None:
+    """A balance that pays for the whole answer of the model asked for pays for all of it."""
+    set_balance(ledger, 2000)
+    job, upstream = start({}, max_tokens=400)
+    await complete(job)
+
+    assert upstream.calls[0].output_limit is None
+    assert "x-tollgate-output-limit" not in job.headers
+
+
 async def test_too_small_balance_is_refused(start: Any, ledger: FakeLedger) -> None:
     """Below what the model asked for needs at least nobody is called."""
     set_balance(ledger, 50)

@@ -96,6 +96,7 @@ async def test_whole_answer_is_charged_what_it_says(start: Any, ledger: FakeLedg
 
     answer = json.loads(await job.completion())
     assert ledger.accounts["a"].spent == 0
+    assert job.headers == {"x-tollgate-channel": "fake"}
     await job.close()
 
     total = USAGE | {"total_tokens": 25}

@@ -112,6 +112,22 @@ def test_everything_said() -> None:
     )
 
 
+def test_bedrock_channel() -> None:
+    """A region is enough: its address follows from it, unless another one is given."""
+    plain = only_channel('channels.b = { kind = "bedrock", region = "eu-west-1" }')
+    private = only_channel(
+        'channels.b = { kind = "bedrock", region = "us-gov-west-1", base_url = "https://x.test/" }'
+    )
+
+    assert plain == Channel(
+        name="b",
+        kind="bedrock",
+        base_url="https://bedrock-runtime.eu-west-1.amazonaws.com",
+        region="eu-west-1",
+    )
+    assert (private.base_url, private.region) == ("https://x.test", "us-gov-west-1")
+
+
 def test_defaults() -> None:
     """What is not said has the documented default, and a bare channel name is a route."""
     catalog = parse_catalog(in_model(""))
@@ -261,7 +277,28 @@ def test_unfit_amounts(kind: str, amount: str) -> None:
         ('[channels."a b"]', 'channels."a b"', "a name has 1 to 200 printable characters"),
         ('[channels.""]', 'channels.""', "a name has 1 to 200 printable characters"),
         (in_channel("url = 1"), "channels.main.url", "is not a known key"),
-        (in_channel('kind = "grpc"'), "channels.main.kind", "must be one of openai, azure"),
+        (
+            in_channel('kind = "grpc"'),
+            "channels.main.kind",
+            "must be one of openai, azure, bedrock",
+        ),
+        (in_channel('region = "us-east-1"'), "channels.main.region", "is not a known key"),
+        (in_channel('kind = "bedrock"'), "channels.main.region", "is missing; must be text"),
+        (
+            in_channel('kind = "bedrock"\nregion = "Ireland"'),
+            "channels.main.region",
+            "must be a region of AWS",
+        ),
+        (
+            in_channel('kind = "bedrock"\nregion = "us-east-1"\nkey = "K"'),
+            "channels.main.key",
+            "a bedrock channel has none: the role signs",
+        ),
+        (
+            in_channel('kind = "bedrock"\nregion = "us-east-1"\napi_version = "v1"'),
+            "channels.main.api_version",
+            "is not a known key",
+        ),
         (in_channel("key = 1"), "channels.main.key", "must be text"),
         (in_channel("api_version = 1"), "channels.main.api_version", "must be text"),
         (

@@ -161,3 +161,13 @@ def test_packaged_image_models() -> None:
     assert tokens("gpt-image-1.5", "high") == 4160
     assert not {"gpt-image-1", "dall-e-2", "dall-e-3"} & set(images)
     assert all(model.price is not None for model in images.values())
+
+
+def test_bedrock_makes_no_images() -> None:
+    """Converse is a chat: an image model cannot be sold through it."""
+    channel = 'kind = "bedrock"\nregion = "us-east-1"'
+    with pytest.raises(CatalogError) as caught:
+        parse_catalog(HEAD.replace('base_url = "https://upstream.test/v1"', channel) + GRID)
+
+    assert caught.value.key == "models.m.channels[0]"
+    assert "serves chat models only" in caught.value.problem

@@ -5,10 +5,16 @@ from tollgate.errors import (
     UpstreamError,
     UpstreamModelMissingError,
     UpstreamRateLimitedError,
+    UpstreamRefusedError,
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
-from tollgate.upstream.failures import ChannelFailedError, Reason, conclude
+from tollgate.upstream.failures import (
+    ChannelFailedError,
+    Reason,
+    RequestUnsupportedError,
+    conclude,
+)
 
 
 @pytest.mark.parametrize(
@@ -29,3 +35,26 @@ def test_precedence(reasons: list[Reason], expected: type[UpstreamError]) -> Non
     failures = [ChannelFailedError(reason) for reason in reasons]
 
     assert expected is type(conclude(failures, model="m", retry_after_s=5.0))
+
+
+@pytest.mark.parametrize("others", [[], ["unsupported"], ["not_found"]])
+def test_what_no_channel_can_do(others: list[Reason]) -> None:
+    """Where no channel could do what was asked, the caller is told what that is."""
+    failures = [
+        *(ChannelFailedError(reason) for reason in others),
+        RequestUnsupportedError("'n' is not available.", param="n"),
+    ]
+
+    refusal = conclude(failures, model="m", retry_after_s=5.0)
+
+    assert isinstance(refusal, UpstreamRefusedError)
+    assert str(refusal) == "'n' is not available."
+    assert (refusal.status, refusal.param, refusal.code) == (400, "n", "unsupported_parameter")
+
+
+@pytest.mark.parametrize("other", ["rate_limit", "unavailable", "timeout", "credentials"])
+def test_what_another_channel_could_have_done(other: Reason) -> None:
+    """Where a channel that could do it failed, a retry may succeed: that is what is said."""
+    failures = [RequestUnsupportedError("no", param="n"), ChannelFailedError(other)]
+
+    assert not isinstance(conclude(failures, model="m", retry_after_s=5.0), UpstreamRefusedError)

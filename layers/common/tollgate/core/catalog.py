@@ -11,7 +11,7 @@ from tollgate.core.image_rates import ImageRate
 from tollgate.core.prices import Price
 from tollgate.core.units import Micropoints
 
-type ChannelKind = Literal["openai", "azure"]
+type ChannelKind = Literal["openai", "azure", "bedrock"]
 type ModelKind = Literal["chat", "image"]
 type EncodingName = Literal["o200k_base", "cl100k_base"]
 type OutputLimitField = Literal["max_tokens", "max_completion_tokens"]
@@ -36,7 +36,8 @@ class Timeouts:
 class Channel:
     """One upstream account.
 
-    `base_url` ends before `/chat/completions` or `/images/…` (for Azure: the resource's address).
+    `base_url` ends before `/chat/completions` or `/images/…` (Azure: the resource's address;
+    Bedrock: before `/model/`). `region` is Bedrock's, which takes no key: its requests are signed.
     `key_name` names the entry of the provider secret, or the environment variable, that holds the
     API key; None: no key is sent. `output_limit_field` is the parameter that this vendor reads an
     output limit from.
@@ -47,6 +48,7 @@ class Channel:
     base_url: str
     key_name: str | None = None
     api_version: str | None = None
+    region: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     output_limit_field: OutputLimitField = "max_tokens"
     timeouts: Timeouts = Timeouts()

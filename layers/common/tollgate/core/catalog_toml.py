@@ -4,10 +4,8 @@ What each key means is in docs/catalog.md.
 """
 
 import hashlib
-import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import fields
 from decimal import Decimal
 from typing import Any
 
@@ -16,9 +14,10 @@ from tollgate.core.catalog import (
     Channel,
     ImageTokens,
     Model,
+    ModelKind,
     Route,
-    Timeouts,
 )
+from tollgate.core.channel_toml import read_channel
 from tollgate.core.image_toml import read_image_defaults, read_image_output, read_image_price
 from tollgate.core.prices import Price
 from tollgate.core.search_toml import read_search_provider
@@ -26,9 +25,6 @@ from tollgate.core.toml_table import POINTS_PROBLEM, Table, dotted_key
 from tollgate.core.units import Micropoints, Picopoints
 from tollgate.errors import CatalogError
 
-_SECONDS_MAX = 1000
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _DEFAULT_IMAGE_TOKENS: Mapping[str, object] = {"scheme": "flat", "base": 2048}
 _FALLBACK_KINDS: Mapping[str, str | None] = {
     "input": None,
@@ -49,7 +45,7 @@ def parse_catalog(text: str) -> Catalog:
     root = Table(_parse_toml(text), "")
     points_per_usd = root.take_count("points_per_usd", at_least=1, default=100)
     channels = {
-        name: _read_channel(table, name) for name, table in root.take_tables("channels").items()
+        name: read_channel(table, name) for name, table in root.take_tables("channels").items()
     }
     models = {
         name: _read_model(table, name, channels)
@@ -81,40 +77,6 @@ def _parse_toml(text: str) -> dict[str, object]:
         raise CatalogError("catalog", f"is not TOML: {error}") from error
 
 
-def _read_channel(table: Table, name: str) -> Channel:
-    table.check_name(name)
-    channel = Channel(
-        name=name,
-        kind=table.take_choice("kind", ("openai", "azure"), "openai"),
-        base_url=table.take_address("base_url"),
-        key_name=table.take("key", str, "") or None,
-        api_version=table.take("api_version", str, "") or None,
-        headers=_read_headers(table.take_table("headers")),
-        output_limit_field=table.take_choice(
-            "output_limit_field", ("max_tokens", "max_completion_tokens"), "max_tokens"
-        ),
-        timeouts=_read_timeouts(table.take_table("timeouts")),
-    )
-    table.end()
-    return channel
-
-
-def _read_headers(table: Table) -> dict[str, str]:
-    headers = {name: table.take(name, str) for name in table.names()}
-    for name, value in headers.items():
-        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-            raise CatalogError(table.child(name), "must be a header: ASCII text of one line")
-    return headers
-
-
-def _read_timeouts(table: Table) -> Timeouts:
-    given = {
-        field.name: table.take_seconds(field.name, below=_SECONDS_MAX) for field in fields(Timeouts)
-    }
-    table.end()
-    return Timeouts(**{name: value for name, value in given.items() if value is not None})
-
-
 def _read_image_model(root: Table, models: Mapping[str, Model]) -> str | None:
     name = root.take("image_model", str, "")
     if not name:
@@ -135,7 +97,7 @@ def _read_model(table: Table, name: str, channels: Mapping[str, Channel]) -> Mod
         created=table.take_count("created", at_least=0, default=0),
         encoding=table.take_choice("encoding", ("o200k_base", "cl100k_base"), "o200k_base"),
         image_tokens=_read_image_tokens(table.take_table("image_tokens", _DEFAULT_IMAGE_TOKENS)),
-        routes=_read_routes(table, name, channels),
+        routes=_read_routes(table, name, kind, channels),
         refused_fields=_read_refused(table),
         **of_kind,
     )
@@ -210,7 +172,9 @@ def _read_tiers(table: Table) -> dict[str, int]:
     return {name: table.take_count(name, at_least=1) for name in table.names()}
 
 
-def _read_routes(parent: Table, model: str, channels: Mapping[str, Channel]) -> tuple[Route, ...]:
+def _read_routes(
+    parent: Table, model: str, kind: ModelKind, channels: Mapping[str, Channel]
+) -> tuple[Route, ...]:
     key = parent.child("channels")
     entries = parent.take("channels", list)
     if not entries:
@@ -220,6 +184,8 @@ def _read_routes(parent: Table, model: str, channels: Mapping[str, Channel]) -> 
         route = _read_route(entry, f"{key}[{position}]", model, channels)
         if (route.channel, route.upstream_model) in routes:
             raise CatalogError(f"{key}[{position}]", "names a channel and model a second time")
+        if kind == "image" and channels[route.channel].kind == "bedrock":
+            raise CatalogError(f"{key}[{position}]", "a bedrock channel serves chat models only")
         routes[route.channel, route.upstream_model] = route
     return tuple(routes.values())
 

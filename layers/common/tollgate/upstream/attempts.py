@@ -19,11 +19,11 @@ from tollgate.errors import (
 )
 from tollgate.upstream.channels import read_retry_after_s
 from tollgate.upstream.connections import ConnectionWatch, send_or_resend
-from tollgate.upstream.error_bodies import parse_error_body
 from tollgate.upstream.failures import ChannelFailedError
 from tollgate.upstream.refusals import judge_error, judge_event
 from tollgate.upstream.streams import AnswerBytes, EventStream
 from tollgate.upstream.vendor_requests import AnswerShape, VendorRequest
+from tollgate.upstream.vendors import Vendor
 
 ERROR_BYTES_MAX = 256 * 1024
 
@@ -37,6 +37,7 @@ class Attempt:
     """
 
     http: httpx.AsyncClient
+    vendor: Vendor
     channel: str
     request: VendorRequest
     shape: AnswerShape
@@ -74,8 +75,8 @@ class Attempt:
         stream = EventStream(
             self.channel,
             answer,
+            decoder=self.vendor.open_decoder(self.shape.event_bytes_max),
             silence_s=self.timeouts.between_bytes_s,
-            event_bytes_max=self.shape.event_bytes_max,
             secrets=self.secrets,
             renamed=self.renamed,
         )
@@ -92,7 +93,7 @@ class Attempt:
 
     def _read_completion(self, body: bytes) -> dict[str, object]:
         try:
-            raw = parse_object(body)
+            raw = dict(self.vendor.read_answer(parse_object(body)))
         except ValueError as error:
             raise ChannelFailedError("unavailable", is_resting=False) from error
         failure = self._judge_event("message", raw)
@@ -136,9 +137,10 @@ class Attempt:
         body = b""
         with contextlib.suppress(UpstreamError):
             body = await answer.read_all(bytes_max=ERROR_BYTES_MAX)
+        status, error = self.vendor.read_error(response.status_code, response.headers, body)
         raise judge_error(
-            response.status_code,
-            parse_error_body(body),
+            status,
+            error,
             retry_after_s=read_retry_after_s(response.headers, time.time()),
             secrets=self.secrets,
             renamed=self.renamed,

@@ -18,7 +18,7 @@ from ssl import SSLContext
 
 import httpx
 
-from tollgate.core.catalog import Catalog, Channel, Route, Timeouts
+from tollgate.core.catalog import Catalog, Channel, ChannelKind, Route, Timeouts
 from tollgate.errors import ConfigurationError, UpstreamRefusedError, UpstreamTimeoutError
 from tollgate.upstream.attempts import Attempt
 from tollgate.upstream.channels import order_routes
@@ -28,7 +28,8 @@ from tollgate.upstream.keys import KeySource
 from tollgate.upstream.patience import has_a_chance, stretch
 from tollgate.upstream.rests import RestBoard, Rests
 from tollgate.upstream.streams import EventStream
-from tollgate.upstream.vendor_requests import Call, ChatCall, make_request
+from tollgate.upstream.vendor_requests import Call, ChatCall
+from tollgate.upstream.vendors import Vendor, find_vendor
 
 __all__ = ["Call", "ChatCall", "Completion", "EventStream", "Upstream", "new_http_client"]
 
@@ -85,10 +86,12 @@ class Upstream:
         draw: Callable[[], float] = random.random,
         rules: CooldownRules = CooldownRules(),  # noqa: B008 - frozen
         board: RestBoard | None = None,
+        vendors: Callable[[ChannelKind], Vendor] = find_vendor,
     ) -> None:
         """`catalog` returns the one in force; `clock`: seconds; `draw`: 0 <= x < 1.
 
         `board`: where other processes tell which channels rest; None: each learns for itself.
+        `vendors` tells how channels of a kind are spoken to.
         """
         self._http = http
         self._catalog = catalog
@@ -96,6 +99,7 @@ class Upstream:
         self._clock = clock
         self._draw = draw
         self._rules = rules
+        self._vendors = vendors
         self._rests = Rests(clock=clock, rules=rules, board=board)
 
     def look(self) -> None:
@@ -183,7 +187,8 @@ class Upstream:
         try:
             answer = await self._try_keys(call, route, channel, attempt)
         except ChannelFailedError as failure:
-            call.metrics.note_failure(route.channel)
+            if failure.reason != "unsupported":  # the channel was not asked
+                call.metrics.note_failure(route.channel)
             self._log_failure(call, route, failure, began)
             if failure.is_resting and call.budget_s() > 0:
                 self._rests.note_failure(route.channel, failure)
@@ -209,18 +214,22 @@ class Upstream:
             raise ChannelFailedError("unavailable", is_resting=False)
         key = await self._find_key(call, channel)
         try:
-            return await attempt(self._make_attempt(call, route, channel, key))
+            return await attempt(await self._make_attempt(call, route, channel, key))
         except ChannelFailedError as failure:
             if failure.status != _UNAUTHORIZED or not await self._is_renewed(call, channel, key):
                 raise
         key = await self._find_key(call, channel)
-        return await attempt(self._make_attempt(call, route, channel, key))
+        return await attempt(await self._make_attempt(call, route, channel, key))
 
-    def _make_attempt(self, call: Call, route: Route, channel: Channel, key: str | None) -> Attempt:
+    async def _make_attempt(
+        self, call: Call, route: Route, channel: Channel, key: str | None
+    ) -> Attempt:
+        vendor = self._vendors(channel.kind)
         return Attempt(
             http=self._http,
+            vendor=vendor,
             channel=channel.name,
-            request=make_request(call, channel=channel, route=route, key=key),
+            request=await vendor.make_request(call, channel=channel, route=route, key=key),
             shape=call.shape,
             timeouts=stretch(channel.timeouts, call),
             budget_s=call.budget_s(),

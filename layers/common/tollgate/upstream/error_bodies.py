@@ -18,6 +18,7 @@ _SECRETS = re.compile(
     | \b(?:sk|pk|rk|gsk|xai|hf|nvapi|pplx|csk|fw|r8|tgp|key|org|proj|acct|user|team|sess)
       [-_](?=[\w-]*[\dX])[\w-]{8,}                             # a key, an organisation, a project
     | \bAIza[\w-]{20,}                                         # a Google key
+    | \barn:aws[\w-]*:\S+                                      # an AWS account and what is in it
     | \b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b          # a subscription or tenant
     | \b(?=[\w-]*\d)(?=[\w-]*[a-z])[\w-]{40,}                  # anything else long and opaque
     """,

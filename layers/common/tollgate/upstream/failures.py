@@ -8,11 +8,14 @@ from tollgate.errors import (
     UpstreamError,
     UpstreamModelMissingError,
     UpstreamRateLimitedError,
+    UpstreamRefusedError,
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
 
-type Reason = Literal["rate_limit", "timeout", "not_found", "credentials", "unavailable"]
+type Reason = Literal[
+    "rate_limit", "timeout", "not_found", "credentials", "unavailable", "unsupported"
+]
 
 
 class ChannelFailedError(UpstreamError):
@@ -38,14 +41,25 @@ class ChannelFailedError(UpstreamError):
         self.is_resting = is_resting
 
 
+class RequestUnsupportedError(ChannelFailedError):
+    """Channels of this kind cannot do what is asked; one of another kind may."""
+
+    def __init__(self, message: str, *, param: str) -> None:
+        """`message` says to the caller what cannot be done; `param`: the path of the field."""
+        super().__init__("unsupported", is_resting=False)
+        self.message = message
+        self.param = param
+
+
 def conclude(
     failures: Sequence[ChannelFailedError], *, model: str, retry_after_s: float
 ) -> UpstreamError:
     """Return the error that the caller sees after every channel has failed.
 
     In this order: all at their rate limit, the shortest wait; all without the model, a 404 that
-    names the caller's model and never the operator's; one too slow, a time-out (it may have been
-    charged for by the vendor, and a retry may succeed); else unavailable.
+    names the caller's model and never the operator's; none that could do what is asked, a 400 that
+    says what; one too slow, a time-out (it may have been charged for by the vendor, and a retry may
+    succeed); else unavailable.
 
     `retry_after_s`: assumed for a rate limit that names no time.
     """
@@ -55,6 +69,14 @@ def conclude(
         return UpstreamRateLimitedError(retry_after_s=max(1, math.ceil(min(waits))))
     if reasons == {"not_found"}:
         return UpstreamModelMissingError(model)
+    unsupported = [error for error in failures if isinstance(error, RequestUnsupportedError)]
+    if unsupported and reasons <= {"unsupported", "not_found"}:
+        return UpstreamRefusedError(
+            unsupported[0].message,
+            status=400,
+            param=unsupported[0].param,
+            code="unsupported_parameter",
+        )
     return UpstreamTimeoutError() if "timeout" in reasons else UpstreamUnavailableError()
 
 

@@ -19,7 +19,8 @@ from tollgate.errors import (
 from tollgate.upstream.content_encodings import read_pieces
 from tollgate.upstream.failures import ChannelFailedError
 from tollgate.upstream.refusals import error_in_event
-from tollgate.upstream.sse import EVENT_BYTES_MAX, ServerEvent, SseParser
+from tollgate.upstream.sse import ServerEvent
+from tollgate.upstream.vendors import EventDecoder
 
 ANNOUNCEMENTS_MAX = 64  # events before the answer, whose caller has waited long enough then
 type Judge = Callable[[str, Mapping[str, object]], ChannelFailedError | UpstreamRefusedError | None]
@@ -101,8 +102,8 @@ class EventStream:
         channel: str,
         answer: AnswerBytes,
         *,
+        decoder: EventDecoder,
         silence_s: float,
-        event_bytes_max: int = EVENT_BYTES_MAX,
         secrets: Sequence[str] = (),
         renamed: tuple[str, str] = ("", ""),
     ) -> None:
@@ -115,7 +116,7 @@ class EventStream:
         self._renamed = renamed
         self._answer = answer
         self._silence_s = silence_s
-        self._parser = SseParser(event_bytes_max)
+        self._decoder = decoder
         self._ready: deque[ServerEvent] = deque()
         self._is_over = False
 
@@ -165,7 +166,7 @@ class EventStream:
     async def _read(self, silence_s: float) -> None:
         try:
             piece = await self._answer.read(silence_s)
-            self._ready.extend(self._parser.feed(piece) if piece else self._parser.end())
+            self._ready.extend(self._decoder.feed(piece) if piece else self._decoder.end())
         except UpstreamError:
             self._is_over = True
             raise

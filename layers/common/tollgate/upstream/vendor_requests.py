@@ -188,13 +188,13 @@ def _body(call: ChatCall, channel: Channel, route: Route) -> dict[str, object]:
         options = body.get("stream_options")
         asked = options if isinstance(options, Mapping) else {}
         body |= {"stream": True, "stream_options": {**asked, "include_usage": True}}
-    limit = _output_limit(call)
+    limit = output_limit(call)
     for name in _OUTPUT_LIMIT_FIELDS:
         body.pop(name, None)
     return body if limit is None else body | {channel.output_limit_field: limit}
 
 
-def _output_limit(call: ChatCall) -> object:
+def output_limit(call: ChatCall) -> object:
     """Return the one limit that the vendor is told, in the one field that it reads.
 
     The hold paid for the smaller of the caller's two. A vendor that reads the other one would

@@ -1,0 +1,1 @@
+"""Amazon Bedrock's Converse and ConverseStream behind the protocol of `upstream.vendors`."""

@@ -23,6 +23,8 @@ from tollgate.ledger.model import Key
 from local.dynamodb import install
 from local.processes import free_port, stop
 from tests.e2e.gateway import GATEWAY, Gateway
+from tests.fakes.bedrock import CREDENTIALS
+from tests.fakes.bedrock_app import REGION, make_bedrock_app
 from tests.fakes.replay_upstream import make_replay_app, serve_in_thread
 from tests.recordings import load_recordings
 
@@ -195,4 +197,43 @@ context_tokens_max = 128000
 output_tokens_max = 16384
 price = {{ input = 250, cached_input = 125, output = 1000 }}
 channels = ["{name}"]
+"""
+
+
+@pytest.fixture(scope="session")
+def bedrock_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway with a role, a channel of kind bedrock, and no vendor's key."""
+    home = link_database(tmp_path_factory.mktemp("bedrock"))
+    catalog = home / "bedrock.toml"
+    with serve_in_thread(make_bedrock_app()) as url:
+        catalog.write_text(
+            f'[channels.bedrock]\nkind = "bedrock"\nregion = "{REGION}"\nbase_url = "{url}"\n'
+            + _describe_bedrock("echo", "demo.echo-v1:0")
+            + _describe_bedrock("tools", "demo.tools-v1:0")
+            + _describe_bedrock("broken", "demo.broken-v1:0")
+            + _describe_bedrock("throttled", "demo.throttled-v1:0")
+            + _describe_bedrock("failover", "demo.throttled-v1:0", "demo.echo-v1:0")
+        )
+        with run_gateway(
+            home,
+            "--catalog",
+            str(catalog),
+            AWS_ACCESS_KEY_ID=CREDENTIALS.access_key,
+            AWS_SECRET_ACCESS_KEY=CREDENTIALS.secret_key,
+            AWS_SESSION_TOKEN=CREDENTIALS.token,
+        ) as gateway:
+            yield gateway
+
+
+def _describe_bedrock(name: str, *models: str) -> str:
+    routes = ", ".join(
+        f'{{ channel = "bedrock", model = "{model}", priority = {priority} }}'
+        for priority, model in enumerate(models)
+    )
+    return f"""
+[models."{name}"]
+context_tokens_max = 128000
+output_tokens_max = 4096
+price = {{ input = 300, cached_input = 30, cache_write = 375, output = 1500 }}
+channels = [{routes}]
 """

@@ -13,7 +13,12 @@ HEAVY = ("fastapi", "pydantic", "httpx", "tiktoken", "boto3")
 
 @pytest.mark.parametrize(
     ("function", "absent"),
-    [("models", HEAVY), ("billing", ("httpx", "tiktoken", "boto3"))],
+    [
+        ("models", HEAVY),
+        ("billing", ("httpx", "tiktoken", "boto3")),
+        ("chat", ("boto3", "tollgate.upstream.bedrock")),
+        ("images", ("boto3", "tollgate.upstream.bedrock")),
+    ],
 )
 def test_function_starts_without(function: str, absent: tuple[str, ...]) -> None:
     """Each of these takes longer to import than the function's own modules do."""

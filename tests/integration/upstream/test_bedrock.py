@@ -410,8 +410,10 @@ async def test_what_converse_cannot_do_another_kind_may() -> None:
         serving(stream(CHUNK, DONE)) as two,
         world(one.base_url, plain=two.base_url) as made,
     ):
-        async with await made.upstream.open_stream(made.call(n=2)) as events:
+        call = made.call(n=2)
+        async with await made.upstream.open_stream(call) as events:
             assert events.channel == "plain"
+        assert call.metrics.failed_channels == []
         assert one.bodies == []
         assert two.bodies[0]["n"] == 2
         assert (await made.read())[0] == "c0"

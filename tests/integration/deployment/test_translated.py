@@ -1,6 +1,7 @@
 """What AWS gets to deploy, for the defaults and for each choice that an operator has."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,51 @@ def test_rights_have_no_wildcards() -> None:
         assert not any("*" in action for action in actions), role
         if statement["Resource"] == "*":
             assert set(actions) == {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}, role
+
+
+def test_bedrock_is_asked_by_chat_alone_and_only_for_what_is_named() -> None:
+    """Without the parameter no role may; with it one may, for these models."""
+    arns = (
+        "arn:aws:bedrock:us-east-1::foundation-model/a.b-v1:0,arn:aws:bedrock:*::foundation-model/c"
+    )
+    granted = [
+        (role, statement["Action"], statement["Resource"])
+        for role, statement in statements(BedrockModelArns=arns)
+        if "bedrock" in str(statement["Action"])
+    ]
+
+    assert not any("bedrock" in str(statement["Action"]) for _, statement in statements())
+    assert granted == [
+        (
+            "ChatRole",
+            ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"],
+            {"Fn::Split": [",", arns]},
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arns", "is_allowed"),
+    [
+        ("", True),
+        ("arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-pro-v1:0", True),
+        (
+            "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.a,arn:aws:bedrock:*::b/c",
+            True,
+        ),
+        ("*", False),
+        ("arn:aws:bedrock:*", False),
+        ("arn:aws:s3:::bucket/*", False),
+        ("arn:aws:bedrock:us-east-1::foundation-model/a,", False),
+        ("arn:aws:bedrock:us-east-1::foundation-model/a,*", False),
+        ("arn:aws:bedrock:us-east-1::foundation-model/a, arn:aws:bedrock:::b/c", False),
+    ],
+)
+def test_models_on_bedrock_are_named(arns: str, *, is_allowed: bool) -> None:
+    """An ARN each, with commas between; no right to all that Bedrock has."""
+    pattern = translate()["Parameters"]["BedrockModelArns"]["AllowedPattern"]
+
+    assert (re.search(pattern, arns) is not None) is is_allowed
 
 
 def test_only_one_managed_policy() -> None:

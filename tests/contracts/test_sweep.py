@@ -1,5 +1,6 @@
 """The sweep, on the store over DynamoDB Local and on the fake alike."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -189,6 +190,39 @@ def test_reserve_beside_the_sweep_is_not_forgotten(make_bench: Callable[[int], B
     assert (bench.check().held, bench.check().open_since) == (0, None)
 
 
+def test_sweep_whose_clock_is_ahead_hides_no_account(make_bench: Callable[[int], Bench]) -> None:
+    """A hold that it met on its way out is found when that one is old, by anybody's clock."""
+    bench = make_bench(1000)
+    bench.ledger.settle(reserve(bench), Micropoints(120))
+    hold = replace(reservation(ask(300), "r-2"), since=LATER)
+    racing = Racing(bench, lambda: bench.ledger.reserve(hold))
+
+    run(racing, at=NOW + timedelta(days=365))  # type: ignore[arg-type]
+    healed = run(bench.ledger, at=LATER + timedelta(days=1))
+
+    assert (healed.accounts, healed.released) == (1, 1)
+    assert (bench.check().held, bench.check().open_since) == (0, None)
+
+
+def test_account_that_is_busy_on_the_sweeps_way_out_stays_where_it_was(
+    make_bench: Callable[[int], Bench],
+) -> None:
+    """A request at each look, ended at once: the account waits for the next sweep, never hidden."""
+    bench = make_bench(1000)
+    bench.ledger.settle(reserve(bench), Micropoints(120))
+    numbers = itertools.count(2)
+
+    def pass_through() -> None:
+        hold = reserve(bench, f"r-{next(numbers)}", LATER)
+        bench.ledger.settle(hold, Micropoints(1))
+
+    run(Racing(bench, pass_through))  # type: ignore[arg-type]
+
+    assert bench.check().open_since == NOW
+    assert run(bench.ledger).accounts == 1
+    assert bench.check().open_since is None
+
+
 def test_sweep_that_dawdles_moves_no_account_that_came_back(
     make_bench: Callable[[int], Bench],
 ) -> None:
@@ -291,17 +325,31 @@ def test_sweeps_side_by_side_count_each_hold_once(make_bench: Callable[[int], Be
 def test_sweep_stops_in_time_and_goes_on_where_it_stopped(
     make_bench: Callable[[int], Bench],
 ) -> None:
-    """Without time left it says so; the oldest come first, so the next one goes on."""
+    """Without time left it says so; the oldest come first, whatever their names, so it goes on.
+
+    The oldest is neither the first nor the last by its name or by when it was written.
+    """
     bench = make_bench(1000)
-    reserve(bench, "r-2", NOW + timedelta(seconds=1))
-    reserve(bench, "r-1", NOW)
-    reserve(bench, "r-3", NOW + timedelta(seconds=2))
+    for name, seconds in (("r-1", 1), ("r-5", 4), ("r-3", 0), ("r-2", 2), ("r-4", 3)):
+        reserve(bench, name, NOW + timedelta(seconds=seconds), amount=100)
     at = LATER + timedelta(minutes=1)
+    order: list[set[str]] = []
 
-    first = sweep(bench.ledger, now=lambda: at, budget_s=lambda: float(len(bench.read().holds) > 1))
+    for left in (4, 3, 2, 1):
+        tally = sweep(
+            bench.ledger,
+            now=lambda: at,
+            budget_s=lambda left=left: float(len(bench.read().holds) > left),
+        )
+        assert (tally.is_complete, tally.healed) == (False, 1)
+        order.append(set(bench.check().holds))
 
-    assert (first.is_complete, first.healed) == (False, 2)
-    assert set(bench.check().holds) == {"r-3"}
+    assert order == [
+        {"r-1", "r-2", "r-4", "r-5"},
+        {"r-2", "r-4", "r-5"},
+        {"r-4", "r-5"},
+        {"r-5"},
+    ]
     assert run(bench.ledger, at).healed == 1
     assert not run(bench.ledger, at, budget_s=0.0).accounts
 
@@ -360,16 +408,15 @@ class Slow(Racing):
 
     def move_open_since(self, account: Account, to: datetime | None) -> bool:
         self._pass()
-        self._ledger.move_open_since(account, to)
-        return False  # as if a request had come between: another call follows
+        return False  # as if a request had come between: two calls more follow
 
 
 def test_no_call_begins_when_the_time_is_up(make_bench: Callable[[int], Bench]) -> None:
-    """Wherever in a visit that is: list, look, record, settle, look again, leave, leave again."""
+    """Wherever in a visit that is: list, look, record, settle, twice look again and leave."""
     bench = make_bench(1000)
     counts = []
 
-    for budget_s in range(-4, 60, 9):
+    for budget_s in range(-4, 69, 9):
         reserve(bench, f"r-{budget_s}")
         slow = Slow(bench)
         tally = sweep(
@@ -382,7 +429,7 @@ def test_no_call_begins_when_the_time_is_up(make_bench: Callable[[int], Bench]) 
         counts.append(len(slow.began_s))
         run(bench.ledger)
 
-    assert counts == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert counts == [0, 1, 2, 3, 4, 5, 6, 7, 8]
     assert (bench.check().held, bench.check().open_since) == (0, None)
 
 
@@ -412,11 +459,13 @@ def test_list_that_breaks_off_keeps_what_was_done(make_bench: Callable[[int], Be
 
 
 class Failing(Racing):
-    """A ledger in which some request's record cannot be written."""
+    """A ledger in which two requests' records cannot be had: throttled, and not to be read."""
 
     def void(self, hold: Hold, at: datetime) -> UsageRecord:
         if hold.request_id == "r-1":
             raise LedgerUnavailableError
+        if hold.request_id == "r-2":
+            raise KeyError("quota")
         return self._ledger.void(hold, at)
 
     def open_accounts(self, before: datetime) -> Iterator[str]:
@@ -427,15 +476,24 @@ class Failing(Racing):
 def test_failures_are_counted_and_left_for_the_next_sweep(
     make_bench: Callable[[int], Bench],
 ) -> None:
-    """An account that is gone, and one that fails, stop neither the others nor the next sweep."""
+    """An account that is gone and holds that fail stop neither the others nor the next sweep."""
     bench = make_bench(1000)
-    reserve(bench)
+    bench.open_account("b", 1000)
+    for seconds, name in enumerate(("r-1", "r-2", "r-3")):
+        reserve(bench, name, NOW + timedelta(seconds=seconds))
+    other = replace(reservation(ask(300), "r-4"), account_id="b")
+    bench.ledger.reserve(replace(other, since=NOW + timedelta(seconds=3)))
     failing = Failing(bench, lambda: None)
+    at = LATER + timedelta(minutes=1)
 
-    first = run(failing)  # type: ignore[arg-type]
+    first = run(failing, at)  # type: ignore[arg-type]
+    left = set(bench.check().holds)
+    second = run(bench.ledger, at)
 
-    assert (first.failed, first.healed) == (2, 0)
-    assert run(bench.ledger).released == 1
+    assert (first.failed, first.released, first.accounts, first.is_complete) == (3, 2, 2, True)
+    assert left == {"r-1", "r-2"}
+    assert (second.failed, second.released) == (0, 2)
+    assert bench.check().open_since is None
 
 
 def test_account_that_nobody_can_read_stops_no_other(

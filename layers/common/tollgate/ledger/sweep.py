@@ -13,6 +13,7 @@ writes, each takes effect once, and counts for the sweep that wrote it.
 import logging
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -88,7 +89,8 @@ def sweep(
 ) -> Tally:
     """Heal what is old; no call begins when `budget_s` is used up, and the next sweep goes on.
 
-    `now` returns aware UTC. An account that fails is left for the next sweep and stops no other.
+    `now` returns aware UTC. An account or a hold that fails is left for the next sweep and stops no
+    other.
     Never raises for the ledger's sake: a list that breaks off would take with it what was done.
     """
     return _Sweep(ledger, now, budget_s, age_max).run()
@@ -113,7 +115,8 @@ class _Sweep:
     def run(self) -> Tally:
         try:
             for account_id in self._listed():
-                self._try_visit(account_id)
+                with self._leaving_failures(account_id):
+                    self._visit(account_id)
         except LedgerUnavailableError as error:
             self._tally.list_failure = error
             self._tally.is_complete = False
@@ -130,12 +133,14 @@ class _Sweep:
         self._tally.is_complete = self._budget_s() > 0
         return self._tally.is_complete
 
-    def _try_visit(self, account_id: str) -> None:
+    @contextmanager
+    def _leaving_failures(self, account_id: str, request_id: str = "") -> Iterator[None]:
+        """Count and log what fails: an item that nobody can read stops no other, nor a hold."""
         try:
-            self._visit(account_id)
-        except Exception as error:  # noqa: BLE001 - an item that nobody can read stops no other
+            yield
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next sweep tries again
             self._tally.failed += 1
-            _log_failure(account_id, error)
+            _log_failure(account_id, request_id, error)
 
     def _visit(self, account_id: str) -> None:
         account = self._ledger.find_account(account_id)
@@ -143,7 +148,8 @@ class _Sweep:
         old = [hold for hold in account.holds.values() if hold.since < self._before]
         for hold in sorted(old, key=lambda hold: hold.since):
             if self._has_time():
-                self._heal(hold)
+                with self._leaving_failures(account_id, hold.request_id):
+                    self._heal(hold)
         if old and self._has_time():
             account = self._ledger.find_account(account_id)
         if self._has_time():
@@ -181,24 +187,32 @@ class _Sweep:
     def _move(self, account: Account) -> None:
         """Let `open_since` say the oldest hold's time, so that the list stays short.
 
-        An account that made a hold meanwhile stays on the list and is looked at again when that
-        one could be old.
+        If a hold was made meanwhile the account is read and moved once more; if another came
+        between, it stays where it is. No clock is asked: one that is ahead would hide the account
+        from every sweep until then.
         """
-        oldest = min((hold.since for hold in account.holds.values()), default=None)
-        if oldest == account.open_since:
+        if self._try_move(account) or not self._has_time():
             return
-        is_moved = self._ledger.move_open_since(account, oldest)
-        if not is_moved and oldest is None and self._has_time():
-            self._ledger.move_open_since(account, self._now())
+        account = self._ledger.find_account(account.account_id)
+        if self._has_time():
+            self._try_move(account)
+
+    def _try_move(self, account: Account) -> bool:
+        oldest = min((hold.since for hold in account.holds.values()), default=None)
+        return oldest == account.open_since or self._ledger.move_open_since(account, oldest)
 
 
-def _log_failure(account_id: str, error: Exception) -> None:
-    """Log what failed by its class and place: an error's text may quote an item."""
+def _log_failure(account_id: str, request_id: str, error: Exception) -> None:
+    """Log what failed by its class and place: an error's text may quote an item.
+
+    `request_id`: of the hold, empty if it is the account itself that failed.
+    """
     frames = traceback.extract_tb(error.__traceback__)
     _log.warning(
-        "sweep failed for an account",
+        "sweep failed for a hold" if request_id else "sweep failed for an account",
         extra={
             "account": account_id,
+            "request_id": request_id,
             "error": type(error).__name__,
             "place": f"{frames[-1].filename}:{frames[-1].lineno}",
         },

@@ -21,9 +21,10 @@ from tollgate.settings import Settings
 from tollgate.web.services import prepare_logging, utc_now
 from tollgate.web.snapshot import survive_snapshots
 
-# A call under way ends within it, however the database hangs or refuses: three tries of 3 seconds,
-# up to 3 between them, and as much as 4.1 before them in which a transaction was in the way.
-MARGIN_S = 20.0
+# What the sweep has begun ends within it, however the database hangs or refuses: a settle of a hold
+# that grows meanwhile is three writes of at most 19 seconds each. In 7 of them transactions are in
+# the way; then comes a last call, three tries of 3 seconds with up to 3 between them.
+MARGIN_S = 60.0
 _log = logging.getLogger("tollgate.ledger")
 
 

@@ -16,6 +16,9 @@ from tollgate.errors import LedgerUnavailableError
 from tollgate.ledger.connection import reaching_the_ledger
 from tollgate.ledger.items import Item
 
+# After so many seconds of one write no other try of it begins; the last one may still hang. Twelve
+# tries that meet a transaction and are answered at once wait 4 seconds at most.
+SECONDS_MAX = 7.0
 _CONFLICT_ATTEMPTS_MAX = 12
 _BACKOFF_S = 0.02
 _BACKOFF_S_MAX = 0.5
@@ -39,12 +42,20 @@ class ConditionalWriter:
     """Writes to one table. All raise LedgerUnavailableError; the outcome is unknown then."""
 
     def __init__(
-        self, client: Any, table: str, sleep: Callable[[float], None] = time.sleep
+        self,
+        client: Any,
+        table: str,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`client`: from `connection.connect`; `sleep`: waits for a transaction in the way."""
+        """`client`: from `connection.connect`; `sleep`: waits for a transaction in the way.
+
+        `clock`: seconds that never go back, for the time that a write may take.
+        """
         self._client = client
         self._table = table
         self._sleep = sleep
+        self._clock = clock
 
     def update(
         self,
@@ -108,11 +119,17 @@ class ConditionalWriter:
         raise LedgerUnavailableError
 
     def _tries(self) -> Iterator[int]:
-        """Yield once a try; wait a random while before each but the first, longer each time."""
+        """Yield once a try; wait a random while before each but the first, longer each time.
+
+        A try may itself hang before it is told of a conflict, so time ends them as well as number.
+        """
+        ends_at = self._clock() + SECONDS_MAX
         for attempt in range(_CONFLICT_ATTEMPTS_MAX):
             if attempt:
                 ceiling_s = min(_BACKOFF_S * 2**attempt, _BACKOFF_S_MAX)
                 self._sleep(random.uniform(0, ceiling_s))  # noqa: S311 - jitter
+            if self._clock() >= ends_at:
+                return
             yield attempt
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
@@ -47,8 +48,11 @@ def audit(rows: Iterable[Row], granted: Mapping[str, int]) -> list[str]:
     found: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         found[_kind(row)].append(row)
+    names = sorted(account["account"] for account in found["ACCOUNT"])
+    if names != sorted(granted):
+        wrong.append(f"accounts: {names} != {sorted(granted)}")
     for account in found["ACCOUNT"]:
-        wrong += _audit_account(account, found, granted[account["account"]])
+        wrong += _audit_account(account, found, granted.get(account["account"], 0))
     ids = Counter(row["request_id"] for row in found["USAGE"])
     wrong += [f"{name}: {count} records" for name, count in ids.items() if count > 1]
     return wrong
@@ -101,7 +105,9 @@ def audit_answers(rows: Iterable[Row], plans: Mapping[int, Plan], report: Report
         for name, indices in runs.items()
     }
     for name, quotas in answers.items():
-        if quotas and not _is_paid(quotas, records.get(name), runs=len(runs[name])):
+        if quotas and _is_freed(records.get(name), report.early):
+            report.freed += 1
+        elif quotas and not _is_paid(quotas, records.get(name), runs=len(runs[name])):
             report.wrong.append(f"{name}: answers of {quotas}, record {records.get(name)}")
         elif runs[name] <= report.silent and name in records and records[name]["quota"]:
             report.wrong.append(f"{name}: no output, and charged: {records[name]}")
@@ -109,6 +115,13 @@ def audit_answers(rows: Iterable[Row], plans: Mapping[int, Plan], report: Report
     report.charged_unfinished = sum(not answers.get(name) for name in whole)
     report.answered_twice = sum(len(quotas) > 1 for quotas in answers.values())
     report.images = sum(plans[index].is_image for index in report.finished)
+
+
+def _is_freed(record: Row | None, early: Collection[datetime]) -> bool:
+    """Whether a sweep whose clock was ahead took the request for lost: its time is the record's."""
+    if record is None or record["outcome"] != "lost":
+        return False
+    return datetime.fromisoformat(record["finished_at"]) in early
 
 
 def _is_paid(quotas: Collection[int], record: Row | None, *, runs: int) -> bool:
@@ -119,7 +132,7 @@ def _is_paid(quotas: Collection[int], record: Row | None, *, runs: int) -> bool:
     """
     if record is None or record["outcome"] == "lost":
         return False
-    return record["quota"] in quotas or (runs > 1 and record["outcome"] == "broken")
+    return record["quota"] in quotas if record["outcome"] == "complete" else runs > 1
 
 
 def _kind(row: Row) -> str:

@@ -4,6 +4,7 @@ Three kinds of tasks: a request, a sweep, and what an operator does to an accoun
 """
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -38,6 +39,7 @@ SWEEP_KILLS = (
 )
 RULING_KILLS = ("grant before", "grant after", "status before", "status after")
 OUTCOMES = ("answer",) * 12 + ("overrun",) * 3 + ("refused", "broken", "no usage")
+AHEAD_SHARE = 0.05  # of the sweeps beside requests
 RATES = (0.0, 0.05, 0.1, 0.2, 0.3)
 
 
@@ -45,12 +47,15 @@ RATES = (0.0, 0.05, 0.1, 0.2, 0.3)
 class Plan:
     """One request. Its twin has the same id and time, and other dice.
 
-    `size`: words of a chat's answer, `limit` their limit; of an image request twice the images.
+    `since_off`: of the clock of the API Gateway that took it, which its event brings and both runs
+    go by; `clock_off`: of this run's sandbox, whose clock says nothing but when it ended. `size`:
+    words of a chat's answer, `limit` their limit; of an image request twice the images.
     """
 
     index: int
     request_id: str
     is_image: bool
+    since_off: timedelta
     clock_off: timedelta
     account: str
     key: str
@@ -65,8 +70,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepPlan:
-    """One call of the sweep."""
+    """One call of the sweep. `ahead`: of its clock; a day, and it takes live holds for dead."""
 
+    ahead: timedelta
     rate: float
     kill: str
     seed: str
@@ -94,6 +100,7 @@ def draw(seed: int, index: int, accounts: int) -> Plan:
         index=index,
         request_id=f"{seed:08x}-{same:012d}",
         is_image=twin.random() < 0.25,
+        since_off=timedelta(seconds=twin.choice((0, 0, -5, 10))),
         clock_off=timedelta(seconds=dice.choice((0, 0, 0, -86_400, 86_400, 0.5))),
         account=f"t-{twin.randrange(accounts)}",
         key=twin.choice(("k0", "k1", "k2")),
@@ -114,8 +121,16 @@ def draw_sweep(seed: int, index: int, *, is_killed: bool | None = None) -> Sweep
     return SweepPlan(
         rate=dice.choice(RATES),
         kill=dice.choice(SWEEP_KILLS) if dies else "",
+        ahead=timedelta(days=dice.random() < AHEAD_SHARE),
         seed=f"{seed}/sweep/{index}/faults",
     )
+
+
+def certain_sweeps(seed: int) -> Iterator[SweepPlan]:
+    """Yield a sweep that is killed if there is any hold, and one of which every call fails."""
+    nothing = timedelta(0)
+    yield SweepPlan(ahead=nothing, rate=0.0, kill="void before", seed=f"{seed}/sweep/killed")
+    yield SweepPlan(ahead=nothing, rate=1.0, kill="", seed=f"{seed}/sweep/faults")
 
 
 def draw_ruling(seed: int, index: int, accounts: int) -> Ruling | None:

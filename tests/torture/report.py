@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from tollgate.ledger.sweep import Tally
 
@@ -15,7 +16,11 @@ def _by_role() -> defaultdict[str, Counter[str]]:
 
 @dataclass(slots=True)
 class Report:
-    """What happened. `endings`, `kills` and `faults` are by role, see `ROLES`."""
+    """What happened. `endings`, `kills` and `faults` are by role, see `ROLES`.
+
+    `early`: what the clocks said of sweeps that were ahead, each once; `freed`: requests with whole
+    answers that one of those took for lost, so that they are not charged.
+    """
 
     seed: int
     requests: int
@@ -31,6 +36,8 @@ class Report:
     last: Tally = field(default_factory=Tally)
     wrong: list[str] = field(default_factory=list)
     images: int = 0
+    early: set[datetime] = field(default_factory=set)
+    freed: int = 0
     charged_unfinished: int = 0
     answered_twice: int = 0
     seconds: float = 0.0
@@ -47,6 +54,8 @@ class Report:
         yield f"whole answers: {len(self.finished)}, {self.images} of them of images"
         yield f"  requests that were answered by both their runs: {self.answered_twice}"
         yield f"charged, and killed before its end was out: {self.charged_unfinished}"
+        yield f"sweeps with a clock a day ahead: {len(self.early)}"
+        yield f"  requests with whole answers that they made free: {self.freed}"
         yield f"disagreements: {len(self.wrong)}"
         yield from (f"  {line}" for line in self.wrong[:20])
 

@@ -20,21 +20,33 @@ from tollgate.core.encodings import load_encoding
 from tollgate.core.units import Micropoints
 from tollgate.ledger.accounts import DynamoAccounts
 from tollgate.ledger.connection import connect
+from tollgate.ledger.model import Ask, Reservation
 from tollgate.ledger.open_accounts import DynamoSweptLedger
+from tollgate.ledger.store import DynamoLedger
 from tollgate.ledger.sweep import sweep
 from tollgate.ledger.table import create_table
 
 from tests.torture.audit import audit, audit_answers, read_table
 from tests.torture.crew import deliver, read_on, sweep_on
 from tests.torture.faults import Parcel
-from tests.torture.plan import GRANT, TWIN_WITHIN, Plan, Ruling, draw, draw_ruling, draw_sweep
+from tests.torture.plan import (
+    GRANT,
+    TWIN_WITHIN,
+    Plan,
+    Ruling,
+    SweepPlan,
+    certain_sweeps,
+    draw,
+    draw_ruling,
+    draw_sweep,
+)
 from tests.torture.report import Report, add
 from tests.torture.worker import LIFE_S, Finished, Over, Request, Sweep, Task, work
 
 # The run crosses the end of a day, a month and a year: a record stays where its request began.
 BEGAN = datetime(2026, 12, 31, 23, 59, 30, tzinfo=UTC)
 AGE_MAX = timedelta(seconds=LIFE_S + 15)
-AFTER = BEGAN + timedelta(days=2)
+AFTER = BEGAN + timedelta(hours=12)  # before the clock of a sweep that is a day ahead
 _FIRST_GRANT = Micropoints(4 * GRANT)
 _SWEEP_EVERY_S = 1.0
 _SWEEPS_AFTER = 16  # on the faulty wire, when every Lambda is dead; all but four are to be killed
@@ -83,6 +95,8 @@ class Run:
         self._serve(self._mix(), self._workers, postman[1])
         while self._rulings:
             self._serve(self._drain_rulings(), 1, postman[1])
+        self._leave_a_hold(admin)
+        self._serve(self._certain_sweeps(), 1, postman[1])
         self._serve(self._sweeps_after(), _SWEEPERS, postman[1])
         self._last_sweep()
         self.report.late = _dismiss(postman)  # the rest of the post comes after a sweep
@@ -115,13 +129,39 @@ class Run:
             if time.monotonic() - self._swept_s > _SWEEP_EVERY_S:
                 self._swept_s = time.monotonic()
                 self._sweeps += 1
-                yield Sweep(draw_sweep(self._seed, self._sweeps), self._clock(), AGE_MAX)
+                yield self._sweep_beside(draw_sweep(self._seed, self._sweeps))
             plan = self._plans[index] = draw(self._seed, index, len(self._accounts))
-            yield Request(plan, self._since.setdefault(plan.request_id, self._clock()))
+            since = self._clock() + plan.since_off
+            yield Request(plan, self._since.setdefault(plan.request_id, since))
             ruling = draw_ruling(self._seed, index, len(self._accounts))
             if ruling is not None:
                 self._granted[ruling.account] += GRANT if ruling.grant else 0
                 self._rulings.append(ruling)
+
+    def _sweep_beside(self, plan: SweepPlan) -> Sweep:
+        """Return a sweep beside requests; its time is known again by the lost records it makes."""
+        at = self._clock() + plan.ahead
+        if plan.ahead:
+            self.report.early.add(at)
+        return Sweep(plan, at, AGE_MAX)
+
+    def _leave_a_hold(self, admin: DynamoAccounts) -> None:
+        """Leave a hold of nothing on an account of its own: there is one, whatever the dice did."""
+        admin.create_account("left", BEGAN)
+        self._granted["left"] = 0
+        nothing = Micropoints(0)
+        asked = Reservation(
+            account_id="left",
+            key_id="k0",
+            request_id="left",
+            since=self._clock(),
+            ask=Ask(worst=nothing, floor=nothing, least=nothing, is_limited=True),
+        )
+        DynamoLedger(self._client, self._table).reserve(asked)
+
+    def _certain_sweeps(self) -> Iterator[Task]:
+        for plan in certain_sweeps(self._seed):
+            yield Sweep(plan, AFTER, timedelta(seconds=1))
 
     def _sweeps_after(self) -> Iterator[Task]:
         """Yield sweeps by a clock at which all holds are old."""

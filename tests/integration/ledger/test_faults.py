@@ -157,6 +157,7 @@ def request(scene: Scene, outcome: str, *, is_image: bool = False) -> Request:
         index=0,
         request_id="r-1",
         is_image=is_image,
+        since_off=timedelta(0),
         clock_off=timedelta(0),
         account=scene.name,
         key="k0",
@@ -209,7 +210,9 @@ def test_sweep_with_one_fault(scene: Scene, case: Case) -> None:
     ledger.journal(record(ledger.reserve(asked), 120))
     ledger.reserve(replace(asked, request_id="r-2"))
 
-    over = scene.do(Sweep(SweepPlan(rate=0.0, kill="", seed=""), LATER, HOLD_AGE_MAX), case)
+    over = scene.do(
+        Sweep(SweepPlan(ahead=timedelta(0), rate=0.0, kill="", seed=""), LATER, HOLD_AGE_MAX), case
+    )
 
     assert over.tally is not None
     assert over.tally.failed == (0 if case.is_answered else 1)

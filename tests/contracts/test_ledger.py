@@ -9,6 +9,7 @@ from tollgate.errors import (
     AccountInactiveError,
     InsufficientQuotaError,
     LedgerConflictError,
+    LedgerUnavailableError,
     RequestInProgressError,
 )
 from tollgate.ledger.model import Ask, Hold, Reservation, UsageRecord
@@ -129,6 +130,23 @@ def test_unknown_account_is_inactive(make_bench: Callable[[int], Bench]) -> None
 
     with pytest.raises(AccountInactiveError):
         bench.ledger.reserve(replace(reservation(ask(1)), account_id="gone"))
+
+
+def reserved_amount(bench: Bench, asked: Reservation) -> int | None:
+    """Return what is held, or None if the ledger gave up: refused each time that it asked."""
+    try:
+        return bench.ledger.reserve(asked).amount
+    except LedgerUnavailableError:
+        return None
+
+
+def test_key_is_served_within_its_budget(make_bench: Callable[[int], Bench]) -> None:
+    """Both the first request of a key, which has used nothing, and one after it."""
+    bench = make_bench(10_000)
+
+    assert reserved_amount(bench, reservation(ask(300), "r-1", budget=500)) == 300
+    assert reserved_amount(bench, reservation(ask(200), "r-2", budget=500)) == 200
+    assert bench.check().key_used == {"key_1": 500}
 
 
 def test_budget_limits_a_key(make_bench: Callable[[int], Bench]) -> None:

@@ -239,6 +239,21 @@ def test_sweep_that_dawdles_moves_no_account_that_came_back(
     assert bench.check().open_since == LATER - timedelta(seconds=5)
 
 
+def test_account_that_left_the_list_and_came_back_is_not_moved_by_an_old_look(
+    make_bench: Callable[[int], Bench],
+) -> None:
+    """Its younger hold is gone and one that waited is there: moved, that one is found late."""
+    bench = make_bench(1000)
+    young = reserve(bench, "r-1", NOW + timedelta(minutes=5))
+    seen = replace(bench.read(), open_since=NOW)
+    bench.ledger.release(young)
+    run(bench.ledger, at=LATER + timedelta(minutes=5))
+    reserve(bench, "r-2", NOW + timedelta(minutes=1))
+
+    assert not bench.ledger.move_open_since(seen, young.since)
+    assert bench.check().open_since == NOW + timedelta(minutes=1)
+
+
 def test_extend_beside_the_sweep_is_left_to_the_next_one(
     make_bench: Callable[[int], Bench],
 ) -> None:

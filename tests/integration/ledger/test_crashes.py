@@ -79,7 +79,7 @@ class Shop:
         function = Function(
             name="Killable",
             handler=f"tests.integration.ledger.killable_{of}.handler",
-            timeout_s=60,
+            timeout_s=240,  # as in the template: the sweep ends a minute before it
             memory_mb=256,
             environment=self.environment | runtime | {"TEST_KILL_AT": kill_at},
         )

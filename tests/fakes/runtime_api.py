@@ -69,7 +69,8 @@ class FakeRuntimeApi:
     `verdicts`: statuses for the next responses, 202 where there is none. `may_answer`: cleared, it
     holds them back. `closes`: whether connections are closed behind an answer.
     `may_restore`: cleared, it holds back the answer to /restore/next, as a snapshot does.
-    `chunks_before_reset`: the connection of a response is reset after so many chunks.
+    `lives_ms`: the function's time-out. `chunks_before_reset`: the connection of a response is
+    reset after so many chunks.
     """
 
     events: Queue[dict[str, Any] | None] = field(default_factory=Queue)
@@ -80,6 +81,7 @@ class FakeRuntimeApi:
     may_answer: threading.Event = field(default_factory=threading.Event)
     may_restore: threading.Event = field(default_factory=threading.Event)
     closes: bool = True
+    lives_ms: int = 60_000
     chunks_before_reset: int | None = None
     changed: threading.Condition = field(default_factory=threading.Condition)
     _listener: socket.socket | None = None
@@ -189,7 +191,7 @@ class FakeRuntimeApi:
         head = [
             "HTTP/1.1 200 OK",
             "Lambda-Runtime-Aws-Request-Id: request-1",
-            f"Lambda-Runtime-Deadline-Ms: {int(time.time() * 1000) + 60_000}",
+            f"Lambda-Runtime-Deadline-Ms: {int(time.time() * 1000) + self.lives_ms}",
             "Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:x:1:function:f",
             "Content-Type: application/json",
             f"Content-Length: {len(body)}",

@@ -82,6 +82,13 @@ def wait_for_snapshot(api: FakeRuntimeApi, process: Any) -> list[str]:
     return [peer for peer in list_peers(process.pid) if peer != own]
 
 
+def answer_after_restore(api: FakeRuntimeApi, process: Any, event: dict[str, Any]) -> Any:
+    """Freeze a function with nothing connected, wake it, and return what it posts for `event`."""
+    assert wait_for_snapshot(api, process) == []
+    api.may_restore.set()
+    return api.answer(event)
+
+
 @pytest.mark.parametrize("event", STREAMED)
 def test_streaming_function_works_after_a_restore(
     api: FakeRuntimeApi,
@@ -94,9 +101,7 @@ def test_streaming_function_works_after_a_restore(
     api.may_restore.clear()
     process = start(f"{STREAMED[event]}.handler", **environment)
 
-    assert wait_for_snapshot(api, process) == []
-    api.may_restore.set()
-    posted = api.answer(read_event(event, key))
+    posted = answer_after_restore(api, process, read_event(event, key))
 
     assert posted.prelude["statusCode"] == 200
     assert b'"quota"' in b"".join(posted.chunks[1:])
@@ -115,9 +120,7 @@ def test_buffered_function_works_after_a_restore(
     api.may_restore.clear()
     process = start(f"{BUFFERED[event]}.handler", AWS_SAM_LOCAL="true", **environment)
 
-    assert wait_for_snapshot(api, process) == []
-    api.may_restore.set()
-    posted = api.answer(read_event(event, key))
+    posted = answer_after_restore(api, process, read_event(event, key))
 
     assert json.loads(posted.raw)["statusCode"] == 200
 
@@ -125,7 +128,8 @@ def test_buffered_function_works_after_a_restore(
 def test_sweep_works_after_a_restore(
     api: FakeRuntimeApi, start: Callable[..., Any], environment: Environment
 ) -> None:
-    """It goes through the accounts as ever."""
+    """It goes through the accounts as ever; its time is the template's, of which it keeps some."""
+    api.lives_ms = 240_000
     start("functions.billing.sweep.handler", AWS_SAM_LOCAL="true", **environment)
 
     posted = api.answer(read_event("sweep.schedule", ""))

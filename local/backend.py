@@ -13,6 +13,7 @@ from pathlib import Path
 from tollgate.ledger.model import Account
 
 from local import dynamodb
+from local.catalog import make_local_catalog
 from local.demo_upstream import DEFAULT_CHUNKS_PER_S, make_demo_app
 from local.ledger import prepare_account
 from local.sandbox import LAYER
@@ -50,6 +51,18 @@ def listen(port: int, host: str = LOOPBACK) -> socket.socket:
         raise StartError(
             f"port {port} is taken. Is another gateway running? Choose one: make run PORT=8080"
         ) from error
+
+
+def make_catalog(
+    backend: Backend, environment: Mapping[str, str], keys: Mapping[str, str], host: str = LOOPBACK
+) -> str:
+    """Return the packaged catalog with the demo's models, and those of vendors with a key.
+
+    `keys`: by their names, see `make_local_catalog`. `host`: what the functions call this machine.
+    """
+    url = f"http://{host}:{backend.demo_port}/v1"
+    patience_s = float(environment.get("TOLLGATE_DEMO_PATIENCE_S", "10"))
+    return make_local_catalog(PACKAGED_CATALOG.read_text(), url, keys, patience_s=patience_s)
 
 
 async def start_backend(

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.backend import (
-    PACKAGED_CATALOG,
     REGION,
     TABLE,
     Backend,
     StartError,
     listen,
+    make_catalog,
     start_backend,
 )
-from local.catalog import make_local_catalog, write_local_catalog
+from local.catalog import write_local_catalog
 from local.dynamodb import MissingToolError
 from local.gateway import Gateway
 from local.sandbox import ROOT, Launch, Pool, SandboxError
@@ -106,9 +106,7 @@ async def _start(
 def _catalog_text(options: Options, backend: Backend, environment: Mapping[str, str]) -> str:
     if options.catalog is not None:
         return options.catalog.read_text()
-    url = f"http://127.0.0.1:{backend.demo_port}/v1"
-    patience_s = float(environment.get("TOLLGATE_DEMO_PATIENCE_S", "10"))
-    return make_local_catalog(PACKAGED_CATALOG.read_text(), url, environment, patience_s=patience_s)
+    return make_catalog(backend, environment, environment)
 
 
 def _function_environment(

@@ -31,15 +31,14 @@ from tollgate.ledger.connection import connect
 
 from local.backend import (
     LOOPBACK,
-    PACKAGED_CATALOG,
     REGION,
     TABLE,
     Backend,
     StartError,
     listen,
+    make_catalog,
     start_backend,
 )
-from local.catalog import make_local_catalog
 from local.dynamodb import MissingToolError
 from local.processes import die_with_parent, free_port
 from local.sandbox import ROOT
@@ -158,9 +157,7 @@ async def serve(options: Options, environment: Mapping[str, str], host: Host) ->
 
 def _push_catalog(backend: Backend, host: Host, environment: Mapping[str, str]) -> None:
     """Put the demo's catalog into the table; vendors' keys are not handed to containers."""
-    url = f"http://{host.name}:{backend.demo_port}/v1"
-    patience_s = float(environment.get("TOLLGATE_DEMO_PATIENCE_S", "10"))
-    text = make_local_catalog(PACKAGED_CATALOG.read_text(), url, {}, patience_s=patience_s)
+    text = make_catalog(backend, environment, {}, host.name)
     client = connect(region=REGION, endpoint_url=backend.dynamodb_url, read_timeout_s=10.0)
     with contextlib.closing(client):
         accounts = DynamoAccounts(client, TABLE)

@@ -2,33 +2,19 @@
 
 import logging
 import os
-import secrets
-import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from local import dynamodb
-from local.sandbox import ROOT
-from tests.chaos.run import run_chaos
+from tests.chaos.run import Report, run_chaos
+from tests.seeded_run import run_seeded
 
 
-def main() -> None:
-    """Run on a database in memory; exit 1 if anything disagrees."""
-    requests = int(os.environ.get("CHAOS_REQUESTS", "5000"))
-    seed = int(os.environ.get("CHAOS_SEED") or secrets.randbelow(2**32))
-    print(f"CHAOS_SEED={seed} CHAOS_REQUESTS={requests}", flush=True)
-    database = dynamodb.start(dynamodb.install(ROOT / ".local"), data=None)
+def run(dynamodb_url: str, seed: int, requests: int) -> Report:
+    """Run in silence: the function's metrics go to stdout, a line or more a request."""
     logging.getLogger("tollgate").setLevel(logging.ERROR)
-    try:
-        # The function's metrics go to stdout, a line or more a request.
-        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-            report = run_chaos(database.url, seed=seed, requests=requests)
-    finally:
-        database.stop()
-    for line in report.lines():
-        print(line)
-    sys.exit(1 if report.wrong else 0)
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        return run_chaos(dynamodb_url, seed=seed, requests=requests)
 
 
 if __name__ == "__main__":
-    main()
+    run_seeded("CHAOS", 5_000, run)

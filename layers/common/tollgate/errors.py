@@ -110,7 +110,7 @@ class ModelNotFoundError(TollgateError):
 
     def __init__(self, model: str) -> None:
         """`model`: the name as the caller wrote it."""
-        super().__init__(f"The model `{model}` does not exist or you do not have access to it.")
+        super().__init__(_model_missing(model))
 
 
 class WrongModelKindError(TollgateError):
@@ -227,7 +227,7 @@ class UpstreamModelMissingError(UpstreamRefusedError):
     def __init__(self, model: str) -> None:
         """`model`: the name that the caller knows; the operator's is not shown."""
         super().__init__(
-            f"The model `{model}` does not exist or you do not have access to it.",
+            _model_missing(model),
             status=404,
             param="model",
             code="model_not_found",
@@ -299,3 +299,8 @@ class CatalogError(ConfigurationError):
         super().__init__(f"{key}: {problem}")
         self.key = key
         self.problem = problem
+
+
+def _model_missing(model: str) -> str:
+    """Return OpenAI's words for a model that is not there; `model`: as the caller knows it."""
+    return f"The model `{model}` does not exist or you do not have access to it."

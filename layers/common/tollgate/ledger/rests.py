@@ -9,17 +9,14 @@ whose `RestBoard` this is. No money hangs on it.
 import asyncio
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from tollgate.core.rests import Board, Rest
-from tollgate.errors import LedgerUnavailableError
 from tollgate.ledger import items
 from tollgate.ledger.connection import reaching_the_ledger
 from tollgate.ledger.items import Item
+from tollgate.ledger.writes import ConditionalWriter
 
 _KEY: Item = {"pk": {"S": "CHANNELS"}, "sk": {"S": "RESTS"}}
 _PREFIX = "rest:"  # keeps a channel called "pk" apart from the key
-_REFUSED = "ConditionalCheckFailedException"
 
 
 class DynamoRestBoard:
@@ -29,6 +26,7 @@ class DynamoRestBoard:
         """`client`: from `connection.connect`."""
         self._client = client
         self._table = table
+        self._writer = ConditionalWriter(client, table)
 
     async def read(self) -> Board:
         """Return the board, eventually consistent: it is looked at again soon."""
@@ -58,23 +56,15 @@ class DynamoRestBoard:
         return _read_board(answer.get("Item", {}))
 
     def _write(self, channel: str, update: str, condition: str, values: Item) -> tuple[bool, Board]:
-        try:
-            with reaching_the_ledger():
-                answer = self._client.update_item(
-                    TableName=self._table,
-                    Key=_KEY,
-                    UpdateExpression=update,
-                    ConditionExpression=condition,
-                    ExpressionAttributeNames={"#c": _PREFIX + channel},
-                    ExpressionAttributeValues=values,
-                    ReturnValues="ALL_NEW",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-        except ClientError as error:
-            if error.response["Error"]["Code"] != _REFUSED:
-                raise LedgerUnavailableError from error
-            return False, _read_board(error.response.get("Item", {}))
-        return True, _read_board(answer.get("Attributes", {}))
+        answer = self._writer.update(
+            _KEY,
+            update=update,
+            condition=condition,
+            names={"#c": _PREFIX + channel},
+            values=values,
+            is_read_whole=True,
+        )
+        return answer.is_written, _read_board(answer.item)
 
 
 def _values(rest: Rest) -> Item:

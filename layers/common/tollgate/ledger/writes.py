@@ -65,8 +65,12 @@ class ConditionalWriter:
         condition: str,
         names: dict[str, str] | None = None,
         values: Item | None = None,
+        is_read_whole: bool = False,
     ) -> Answer:
-        """Update one item; a written one answers with the attributes that were updated."""
+        """Update one item; a written one answers with the attributes that were updated.
+
+        `is_read_whole`: with all of them.
+        """
         arguments: Item = {"ExpressionAttributeNames": names} if names else {}
         arguments |= {"ExpressionAttributeValues": values} if values else {}
         return self._write(
@@ -74,7 +78,7 @@ class ConditionalWriter:
             Key=key,
             UpdateExpression=update,
             ConditionExpression=condition,
-            ReturnValues="UPDATED_NEW",
+            ReturnValues="ALL_NEW" if is_read_whole else "UPDATED_NEW",
             **arguments,
         )
 

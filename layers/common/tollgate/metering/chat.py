@@ -9,7 +9,6 @@ channel of the model has failed, its fallbacks are asked, and the request is the
 """
 
 import asyncio
-import logging
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -39,8 +38,7 @@ from tollgate.metering.jobs import (
     header_text,
     make_record,
     make_reservation,
-    note_charge,
-    record_fields,
+    tell_charged,
 )
 from tollgate.metering.offers import (
     Offer,
@@ -56,7 +54,6 @@ from tollgate.metering.tails import bounded_tail, parse_chunk
 from tollgate.metering.web_search import Searcher, SearchOrder, compose, put_in_front
 from tollgate.upstream.client import ChatCall, EventStream, Upstream
 
-_log = logging.getLogger("tollgate.request")
 ENDPOINT = "chat.completions"
 
 
@@ -347,10 +344,7 @@ class ChatJob:
     async def _journal(self, usage: Usage, quota: Micropoints, outcome: Outcome) -> None:
         self._is_concluded = True
         record = self._record(usage, quota, outcome)
-        standing = await self._require_charge().journal(record)
-        if standing is not None:
-            note_charge(self._metrics, standing)
-            _log.info("charged", extra=record_fields(standing))
+        tell_charged(self._metrics, await self._require_charge().journal(record))
 
     def _record(self, usage: Usage, quota: Micropoints, outcome: Outcome) -> UsageRecord:
         return make_record(

@@ -9,7 +9,6 @@ Only a preview is not sold; every other event with an image is one that was made
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
@@ -33,18 +32,11 @@ from tollgate.ledger.model import Ask, Outcome
 from tollgate.metering.charge import Charge
 from tollgate.metering.chat import Metering
 from tollgate.metering.image_orders import ImageOrder, quote_image_order
-from tollgate.metering.jobs import (
-    answered_by,
-    make_record,
-    make_reservation,
-    note_charge,
-    record_fields,
-)
+from tollgate.metering.jobs import answered_by, make_record, make_reservation, tell_charged
 from tollgate.upstream.client import Completion, EventStream
 from tollgate.upstream.image_calls import ImageCall
 from tollgate.upstream.sse import ServerEvent
 
-_log = logging.getLogger("tollgate.request")
 _NAMELESS = "message"  # what an event without a name is called
 _PARTIAL = ".partial_image"
 _COMPLETED_KINDS = {"edits": "image_edit.completed"}
@@ -246,10 +238,7 @@ class ImageJob:
             finished_at=self._metering.now(),
             outcome=outcome,
         )
-        standing = await self._require_charge().journal(record)
-        if standing is not None:
-            note_charge(self._metrics, standing)
-            _log.info("charged", extra=record_fields(standing))
+        tell_charged(self._metrics, await self._require_charge().journal(record))
 
     def _require_tally(self) -> ImageTally:
         if self._tally is None:

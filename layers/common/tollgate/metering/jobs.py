@@ -1,5 +1,6 @@
 """A request while it is served, as the response that sends it sees it; and its ledger's records."""
 
+import logging
 from collections.abc import AsyncGenerator
 from datetime import datetime
 from string import punctuation
@@ -13,6 +14,7 @@ from tollgate.core.units import Micropoints
 from tollgate.core.usage import usage_counts
 from tollgate.ledger.model import Ask, Key, Outcome, Reservation, UsageRecord
 
+_log = logging.getLogger("tollgate.request")
 _HEADER_CHARACTERS = punctuation.replace("%", "")
 
 
@@ -123,11 +125,14 @@ def record_fields(record: UsageRecord) -> dict[str, object]:
     }
 
 
-def note_charge(metrics: RequestMetrics, record: UsageRecord) -> None:
-    """Note what a request has come to, as its record says."""
+def tell_charged(metrics: RequestMetrics, record: UsageRecord | None) -> None:
+    """Tell metrics and log what a request has come to, by its record; None: not charged yet."""
+    if record is None:
+        return
     metrics.note_charge(
         model=record.model,
         prompt_tokens=record.tokens.get("prompt", 0),
         completion_tokens=record.tokens.get("completion", 0),
         quota_micropoints=record.quota,
     )
+    _log.info("charged", extra=record_fields(record))

@@ -83,10 +83,6 @@ class Cooldowns:
         cooldown = self._found.get(channel)
         return cooldown is not None and cooldown.until_s > self._clock()
 
-    def is_due(self, channel: str) -> bool:
-        """Whether the rest of `channel` is over, and nobody knows yet if it answers."""
-        return channel in self._found and not self.is_cooling(channel)
-
     def begin_probe(self, channel: str) -> None:
         """Let the others go on avoiding `channel`: this request asks it."""
         cooldown = self._found[channel]

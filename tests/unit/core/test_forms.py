@@ -105,14 +105,73 @@ def test_tool_calls_get_index_id_and_type() -> None:
     assert found[2]["function"]["arguments"] == '{"x": 1}'
 
 
-def test_two_calls_in_one_delta_and_a_given_index_is_kept() -> None:
-    """Whole calls get 0 and 1; an index that starts at 1 is the vendor's."""
+def test_two_calls_in_one_delta_and_an_index_that_starts_at_1() -> None:
+    """Calls count from 0 in the order in which they begin, whatever the vendor's numbers are."""
     whole = [{"id": "a", "function": {"name": "x"}}, {"id": "b", "function": {"name": "y"}}]
     [first] = deltas(chunk({"tool_calls": whole}))
-    [second] = deltas(chunk({"tool_calls": [{"index": 1, "id": "a", "function": {}}]}))
+    given = [
+        {"index": 1, "id": "a", "function": {"name": "x"}},
+        {"index": 2, "id": "b", "function": {"name": "y"}},
+        {"index": 1, "function": {"arguments": "{}"}},
+    ]
+    later = deltas(*(chunk({"tool_calls": [call]}) for call in given))
 
     assert [call["index"] for call in first["tool_calls"]] == [0, 1]
-    assert second["tool_calls"][0]["index"] == 1
+    assert [delta["tool_calls"][0]["index"] for delta in later] == [0, 1, 0]
+    assert [delta["tool_calls"][0].get("id") for delta in later] == ["a", "b", None]
+
+
+CITATION = {"start_index": 0, "end_index": 0, "title": "T", "url": "u"}
+
+
+def test_annotations_are_openais_and_numbered_in_a_stream() -> None:
+    """Flat ones get their inner object; each says where it stands among those of its choice."""
+    flat = {"type": "url_citation", "title": "T", "url": "u", "site_name": None}
+    nested = {"type": "url_citation", "url_citation": {**CITATION, "content": "text"}}
+    found = deltas(
+        chunk({"annotations": [flat, nested]}),
+        chunk({"annotations": []}),
+        chunk({"annotations": [flat, "x"]}),
+    )
+
+    assert found[0]["annotations"] == [
+        {"index": 0, "type": "url_citation", "url_citation": CITATION},
+        {"index": 1, **nested},
+    ]
+    assert found[1] == {}
+    assert found[2]["annotations"][0]["index"] == 2
+
+
+def test_whole_answers_annotations_are_openais() -> None:
+    """What is no citation stays as it is."""
+    flat = {"type": "url_citation", "title": "T", "url": "u"}
+    other = {"type": "file", "file": {"name": "f"}}
+    message = whole({"annotations": [flat, other]}).payload["choices"][0]["message"]
+
+    assert message["annotations"] == [{"type": "url_citation", "url_citation": CITATION}, other]
+
+
+@pytest.mark.parametrize(
+    ("message", "completion", "reason"),
+    [
+        ({"content": "a"}, 9, "stop"),
+        ({"content": "a"}, 10, "length"),
+        ({"tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}, 9, "tool_calls"),
+    ],
+)
+def test_whole_answer_without_a_finish_reason_gets_one(
+    message: dict[str, Any], completion: int, reason: str
+) -> None:
+    """Typed clients have no null there: at the limit it is the limit, else calls or the end."""
+    raw = {
+        "choices": [{"message": message}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": completion},
+    }
+    found = reshape_completion(raw, completion_id="x", model="m", now=5, output_tokens_max=10)
+
+    assert found is not None
+    choices: Any = found.payload["choices"]
+    assert choices[0]["finish_reason"] == reason
 
 
 def test_content_parts_become_text_and_reasoning() -> None:

@@ -138,6 +138,15 @@ def test_repeated_finish_is_said_once(make: Any) -> None:
     assert [one["choices"][0]["finish_reason"] for one in seen] == [None, None, "stop"]
 
 
+def test_repeated_finish_before_it_broke_off_is_said_once(make: Any) -> None:
+    """What was held is sent after all, with the reason on the last of them."""
+    relay = make()
+    frames = [frame for _ in "ab" for frame in relay.take(chunk({}, "length"))]
+    frames += relay.release_held()
+
+    assert [one["choices"][0]["finish_reason"] for one in read(frames)] == [None, "length"]
+
+
 def test_finish_with_text_is_held_whole(make: Any) -> None:
     """Mistral's last chunk has text, finish and usage: its text arrives with the exact figures."""
     seen = run(make(), chunk({"content": "a"}, "stop", **usage(2)))
@@ -146,14 +155,44 @@ def test_finish_with_text_is_held_whole(make: Any) -> None:
     assert seen[0]["usage"]["completion_tokens"] == 2
 
 
-def test_no_finish_gets_a_chunk_for_the_figures(make: Any) -> None:
-    """A plain caller sees the exact figures even if the vendor names no reason."""
-    seen = run(make(), *STREAM)
-    official = run(make(official=True), *STREAM)
+@pytest.mark.parametrize("official", [False, True])
+def test_no_finish_gets_one_at_the_end(make: Any, *, official: bool) -> None:
+    """Clients take a stream without any reason for one that broke off; figures go with it."""
+    seen = run(make(official=official), *STREAM)
 
-    assert seen[-1]["choices"] == [{"index": 0, "delta": {}, "finish_reason": None}]
-    assert seen[-1]["quota"] == 0.000017
-    assert len(official) == 3
+    assert seen[-1]["choices"] == [{"index": 0, "delta": {}, "finish_reason": "stop"}]
+    assert [one["choices"][0]["finish_reason"] for one in seen[:-1]] == [None] * 3
+    assert seen[-1].get("quota") == (None if official else 0.000017)
+
+
+def test_each_choice_gets_its_own_finish(make: Any) -> None:
+    """One that the vendor forgot ends as its output says; the other's reason stays."""
+    call = {"tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{}"}}]}
+    relay = make()
+    frames = [*relay.take(chunk({"content": "a"})), *relay.take(chunk(call, index=1))]
+    frames += [*relay.take(chunk({}, "length")), *relay.end(EXACT, Micropoints(17))]
+    ends = [one["choices"][0] for one in read(frames)[-2:]]
+
+    assert [(end["index"], end["finish_reason"]) for end in ends] == [
+        (0, "length"),
+        (1, "tool_calls"),
+    ]
+
+
+def test_no_finish_at_the_limit_is_length(make: Any) -> None:
+    """An answer as long as it was allowed to be was cut, not finished."""
+    relay = make()
+    relay.take(STREAM[0])
+    [end] = read(relay.end(EXACT, Micropoints(17), is_at_limit=True))
+
+    assert end["choices"][0]["finish_reason"] == "length"
+
+
+def test_stream_without_any_choice_gets_a_chunk_for_the_figures(make: Any) -> None:
+    """A plain caller sees the exact figures; there is no choice that could have ended."""
+    [seen] = run(make(), {"choices": [], **usage(0)})
+
+    assert seen["choices"] == [{"index": 0, "delta": {}, "finish_reason": None}]
 
 
 def test_running_quota_shows_no_more_than_the_hold(make: Any) -> None:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tollgate.core.annotations import repair_annotations
 from tollgate.core.message_parts import (
     audio_tokens,
     fallback_call_id,
+    guess_finish_reason,
     join_content_parts,
     output_texts,
     repair_tool_call,
@@ -27,15 +29,23 @@ class CompletionForm:
 
 
 def reshape_completion(
-    raw: Mapping[str, object], *, completion_id: str, model: str, now: int
+    raw: Mapping[str, object],
+    *,
+    completion_id: str,
+    model: str,
+    now: int,
+    output_tokens_max: int | None = None,
 ) -> CompletionForm | None:
     """Return the completion in OpenAI's form, or None where it has no choice to show.
 
-    `now`: unix seconds, used as `created` where the upstream sends none.
+    `now`: unix seconds, used as `created` where the upstream sends none. `output_tokens_max`: how
+    long the answer was allowed to be, to tell why it ended where the vendor does not say.
     """
-    choices = raw.get("choices")
+    choices, usage = raw.get("choices"), chunk_usage(raw)
+    limit = output_tokens_max
+    is_at_limit = usage is not None and limit is not None and usage.completion >= limit
     shaped = [
-        _choice(choice, position, completion_id)
+        _choice(choice, position, completion_id, is_at_limit=is_at_limit)
         for position, choice in enumerate(choices if isinstance(choices, list) else [])
         if isinstance(choice, Mapping)
     ]
@@ -57,16 +67,20 @@ def reshape_completion(
             **extras,
             "choices": shaped,
         },
-        usage=chunk_usage(raw),
+        usage=usage,
         texts=[text for message in messages for text in output_texts(message)],
         audio_tokens=sum(audio_tokens(message) for message in messages),
     )
 
 
-def _choice(raw: Mapping[str, object], position: int, completion_id: str) -> dict[str, object]:
+def _choice(
+    raw: Mapping[str, object], position: int, completion_id: str, *, is_at_limit: bool
+) -> dict[str, object]:
     index = raw.get("index")
     index = index if isinstance(index, int) else position
-    message = raw.get("message")
+    said = raw.get("message")
+    message = _message(said if isinstance(said, Mapping) else {}, index, completion_id)
+    has_calls = bool(message.get("tool_calls"))
     extras = {
         name: value
         for name, value in raw.items()
@@ -74,8 +88,9 @@ def _choice(raw: Mapping[str, object], position: int, completion_id: str) -> dic
     }
     return extras | {
         "index": index,
-        "message": _message(message if isinstance(message, Mapping) else {}, index, completion_id),
-        "finish_reason": raw.get("finish_reason") or None,
+        "message": message,
+        "finish_reason": raw.get("finish_reason")
+        or guess_finish_reason(has_calls=has_calls, is_at_limit=is_at_limit),
     }
 
 
@@ -86,6 +101,9 @@ def _message(raw: Mapping[str, object], choice_index: int, completion_id: str) -
         if value is not None or name not in _NULL_FIELDS_DROPPED
     }
     join_content_parts(message)
+    annotations = message.get("annotations")
+    if isinstance(annotations, list):
+        message["annotations"] = repair_annotations(annotations)
     calls = message.get("tool_calls")
     if isinstance(calls, list):
         message["tool_calls"] = [

@@ -72,6 +72,17 @@ def fallback_call_id(completion_id: str, choice: int, index: int) -> str:
     return f"call_{completion_id.removeprefix(COMPLETION_PREFIX)[:13]}_{choice}_{index}"
 
 
+def guess_finish_reason(*, has_calls: bool, is_at_limit: bool) -> str:
+    """Return why a choice ended whose vendor does not say, although the answer is complete.
+
+    `is_at_limit`: whether it is as long as it was allowed to be. Clients take an answer without
+    any reason for one that broke off.
+    """
+    if is_at_limit:
+        return "length"
+    return "tool_calls" if has_calls else "stop"
+
+
 def output_texts(message: Mapping[str, object]) -> list[str]:
     """Return every text of a message or delta that is sold as output, reasoning only once.
 

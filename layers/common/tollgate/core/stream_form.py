@@ -7,14 +7,17 @@ those of docs/wire-format.md, each seen in a recorded answer.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tollgate.core.annotations import number_annotations, repair_annotations
 from tollgate.core.message_parts import (
     audio_tokens,
     fallback_call_id,
+    guess_finish_reason,
     join_content_parts,
     output_texts,
     repair_tool_call,
 )
 from tollgate.core.prices import Usage
+from tollgate.core.tool_calls import ToolCallOrder
 from tollgate.core.usage import read_usage
 
 # Replaced by ours, or the operator's own business (what the vendor charged, how fast it was).
@@ -74,7 +77,8 @@ class StreamForm:
         self._model = model
         self._now = now
         self._created: int | None = None
-        self._calls: dict[int, list[str | None]] = {}
+        self._calls: dict[int, ToolCallOrder] = {}
+        self._annotations: dict[int, int] = {}
         self._open_choices: set[int] = set()
         self.finished: set[int] = set()
         self.texts: list[str] = []
@@ -121,9 +125,26 @@ class StreamForm:
         """Return a chunk without output or finish, to carry the exact figures of a stream that
         ended without a finish chunk.
         """  # noqa: D205 - one sentence
-        choice = {"index": 0, "delta": {}, "finish_reason": None}
+        return self._bare(0, None)
+
+    def close_choices(self, *, is_at_limit: bool) -> list[Chunk]:
+        """Return a finish chunk for each choice of a complete stream that the vendor sent none for.
+
+        `is_at_limit`: whether the answer is as long as it was allowed to be.
+        """
+        unfinished = sorted(self._open_choices - self.finished)
+        return [
+            self._bare(
+                index, guess_finish_reason(has_calls=index in self._calls, is_at_limit=is_at_limit)
+            )
+            for index in unfinished
+        ]
+
+    def _bare(self, index: int, finish_reason: str | None) -> Chunk:
+        choice = {"index": index, "delta": {}, "finish_reason": finish_reason}
+        finishes = frozenset({index} if finish_reason else ())
         payload = self.envelope({}) | {"choices": [choice]}
-        return Chunk(payload=payload, finishes=frozenset(), outputs=frozenset())
+        return Chunk(payload=payload, finishes=finishes, outputs=frozenset())
 
     def _choice(self, raw: Mapping[str, object], position: int) -> tuple[dict[str, object], bool]:
         index = raw.get("index")
@@ -155,6 +176,8 @@ class StreamForm:
         calls = delta.pop("tool_calls", None)
         if isinstance(calls, list) and calls:
             delta["tool_calls"] = self._tool_calls(calls, choice_index)
+        if "annotations" in delta:
+            self._place_annotations(delta, choice_index)
         if choice_index not in self._open_choices:
             self._open_choices.add(choice_index)
             return {"role": "assistant", **delta}
@@ -164,31 +187,20 @@ class StreamForm:
         return [self._tool_call(call, choice_index) for call in calls if isinstance(call, Mapping)]
 
     def _tool_call(self, call: Mapping[str, object], choice_index: int) -> dict[str, object]:
-        """Give a fragment its index: upstream's, else that of its id, else the last one's."""
-        known = self._calls.setdefault(choice_index, [])
-        index = call.get("index")
-        if not isinstance(index, int) or index < 0:
-            index = self._index_of(call, known)
-        is_first = index >= len(known) or known[index] is None
-        while len(known) <= index < _CALLS_MAX:
-            known.append(None)
+        """Give a fragment its index; the first of a call gets what it lacks of id and type."""
+        order = self._calls.setdefault(choice_index, ToolCallOrder())
+        index, is_first = order.place(call)
         fallback = fallback_call_id(self._completion_id, choice_index, index) if is_first else None
         repaired = repair_tool_call(call, fallback_id=fallback)
-        if is_first and index < len(known):
-            known[index] = str(repaired.get("id"))
         return {"index": index, **{key: repaired[key] for key in repaired if key != "index"}}
 
-    @staticmethod
-    def _index_of(call: Mapping[str, object], known: list[str | None]) -> int:
-        call_id = call.get("id")
-        if not call_id:
-            function = call.get("function")
-            is_new = isinstance(function, Mapping) and bool(function.get("name"))
-            return len(known) if is_new else max(0, len(known) - 1)
-        return known.index(str(call_id)) if call_id in known else len(known)
-
-
-_CALLS_MAX = 4096  # an index beyond this is passed on, not remembered
+    def _place_annotations(self, delta: dict[str, object], choice_index: int) -> None:
+        raw = delta.pop("annotations")
+        found = repair_annotations(raw) if isinstance(raw, list) else []
+        if found:
+            begun = self._annotations.get(choice_index, 0)
+            self._annotations[choice_index] = begun + len(found)
+            delta["annotations"] = number_annotations(found, begun)
 
 
 def _index(choice: Mapping[str, object]) -> int:

@@ -154,6 +154,7 @@ class ChatJob:
             completion_id=self._order.completion_id,
             model=self._order.model.name,
             now=int(self._since.timestamp()),
+            output_tokens_max=self._answer_tokens_max,
         )
         if form is None:
             raise UpstreamUnavailableError
@@ -182,7 +183,8 @@ class ChatJob:
                 raise
         usage = await self._stream_usage(relay)
         quota = await self._price(usage)
-        for frame in relay.end(usage, quota):
+        is_at_limit = usage.completion >= self._answer_tokens_max
+        for frame in relay.end(usage, quota, is_at_limit=is_at_limit):
             yield frame
         await self._journal(usage, quota, "complete")
         yield DONE_FRAME
@@ -260,6 +262,12 @@ class ChatJob:
         self._offers = after_search(self._offers, tokens=message.tokens, price=price)
         self._search_results = message.results
         self._body = put_in_front(order.body, message)
+
+    @property
+    def _answer_tokens_max(self) -> int:
+        """The output tokens that all choices together were allowed."""
+        quote = self._require_quote()
+        return (self._output_limit or quote.output_tokens_max) * quote.choices
 
     def _extensions(self) -> dict[str, object]:
         """Return what a `web-` answer says of its search; nothing in OpenAI's own form."""

@@ -122,10 +122,16 @@ class Relay:
     def release_held(self) -> list[bytes]:
         """Return the held chunks with running figures: another choice goes on, or it broke off."""
         held, self._held = self._held, []
+        _keep_last_finish(held)
         return [self._running_frame(chunk) for chunk in held]
 
-    def end(self, usage: Usage, quota: Micropoints) -> list[bytes]:
-        """Return the last frames, with exact figures; `data: [DONE]` is the caller's to send."""
+    def end(self, usage: Usage, quota: Micropoints, *, is_at_limit: bool = False) -> list[bytes]:
+        """Return the last frames, with exact figures; `data: [DONE]` is the caller's to send.
+
+        `is_at_limit`: whether the answer is as long as it was allowed to be, which is the reason to
+        give for a choice whose vendor gives none.
+        """
+        self._held += self._form.close_choices(is_at_limit=is_at_limit)
         if not self._held and self._view.has_running_usage:
             self._held.append(self._form.empty())
         _keep_last_finish(self._held)

@@ -1,6 +1,6 @@
 # One command a purpose; each installs what it needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run sam-local test test-sam-local rehearse torture check format openapi bench build lock clean
+.PHONY: help run sam-local test test-sam-local rehearse torture check format openapi vendors bench build lock clean
 SHELL := /bin/sh
 
 PORT ?= 3000
@@ -64,6 +64,9 @@ format: .venv/installed ## put the code into the house format
 openapi: .venv/installed ## write docs/openapi.json from the functions' apps
 	$(BIN)/python -m local.openapi > docs/openapi.json
 
+vendors: .venv/installed tests/e2e/node/node_modules/installed ## write docs/vendors.md from the recordings in ../shared
+	TOLLGATE_REQUIRE_ALL=1 TOLLGATE_WRITE_VENDORS=1 $(BIN)/pytest -q tests/e2e/test_vendors.py
+
 bench: .venv/installed ## print the figures of docs/performance.md, as ratios
 	$(BIN)/python -m bench
 
@@ -104,7 +107,7 @@ clean: ## remove what the commands made; .local/ with its balances stays
 	@touch $@
 
 tests/e2e/node/node_modules/installed: tests/e2e/node/package-lock.json
-	@echo "Installing the OpenAI client for Node (once)"
+	@echo "Installing the clients for Node (once)"
 	@command -v npm >/dev/null || { echo "The tests need Node.js 20 or newer, with npm: https://nodejs.org" >&2; exit 1; }
 	@cd tests/e2e/node && npm ci --silent --no-audit --no-fund
 	@touch $@

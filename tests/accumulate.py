@@ -14,9 +14,7 @@ def accumulate(chunks: Iterable[Mapping[str, Any]]) -> dict[int, dict[str, Any]]
     choices: dict[int, dict[str, Any]] = {}
     for chunk in chunks:
         for choice in chunk.get("choices") or []:
-            held = choices.setdefault(
-                choice.get("index") or 0, {"tool_calls": {}, "finish_reason": None, "audio": {}}
-            )
+            held = choices.setdefault(choice.get("index") or 0, _empty())
             if choice.get("finish_reason"):
                 held["finish_reason"] = choice["finish_reason"]
             _add_delta(held, choice.get("delta") or {})
@@ -24,6 +22,10 @@ def accumulate(chunks: Iterable[Mapping[str, Any]]) -> dict[int, dict[str, Any]]
         calls = held["tool_calls"]
         held["tool_calls"] = [calls[index] for index in sorted(calls)]
     return {index: choices[index] for index in sorted(choices)}
+
+
+def _empty() -> dict[str, Any]:
+    return {"tool_calls": {}, "finish_reason": None, "audio": {}, "annotations": []}
 
 
 def _add_delta(held: dict[str, Any], delta: Mapping[str, Any]) -> None:
@@ -35,6 +37,10 @@ def _add_delta(held: dict[str, Any], delta: Mapping[str, Any]) -> None:
             held[field] = held.get(field, "") + value
     for position, call in enumerate(delta.get("tool_calls") or []):
         _add_call(held["tool_calls"], call, position)
+    held["annotations"] += delta.get("annotations") or []
+    if delta.get("function_call"):
+        legacy = held.setdefault("function_call", {"name": "", "arguments": ""})
+        _add_call({0: legacy}, {"function": delta["function_call"]}, 0)
     audio = delta.get("audio") or {}
     for field in ("data", "transcript"):
         if audio.get(field):
@@ -53,9 +59,9 @@ def _add_parts(held: dict[str, Any], parts: list[Any]) -> None:
 
 def _add_call(calls: dict[int, dict[str, Any]], call: Mapping[str, Any], position: int) -> None:
     index = call.get("index")
-    function = call.get("function") or {}
+    function = call.get("function") or call.get("custom") or {}
     held = calls.setdefault(position if index is None else index, {"name": "", "arguments": ""})
     if call.get("id"):
         held["id"] = call["id"]
     held["name"] += function.get("name") or ""
-    held["arguments"] += function.get("arguments") or ""
+    held["arguments"] += function.get("arguments") or function.get("input") or ""

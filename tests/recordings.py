@@ -17,6 +17,7 @@ class Recording:
     """One recorded body. `body` is the vendor's bytes as the recording holds them."""
 
     name: str
+    vendor: str
     status: int
     content_type: str | None
     endpoint: str
@@ -40,6 +41,7 @@ def _load(folder: Path) -> Recording:
     body = next(path for path in folder.iterdir() if path.name.startswith("response."))
     return Recording(
         name=folder.name,
+        vendor=meta["vendor"],
         status=meta.get("status") or 200,
         content_type=meta.get("content_type"),
         endpoint=meta.get("endpoint") or "",

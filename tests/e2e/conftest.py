@@ -25,18 +25,18 @@ from local.processes import free_port, stop
 from tests.e2e.gateway import GATEWAY, Gateway
 from tests.fakes.bedrock import CREDENTIALS
 from tests.fakes.bedrock_app import REGION, make_bedrock_app
-from tests.fakes.replay_upstream import make_replay_app, serve_in_thread
-from tests.recordings import load_recordings
+from tests.fakes.replay_upstream import serve_in_thread
 
 ROOT = Path(__file__).parent.parent.parent
 STARTED_WITHIN_S = 300.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep these tests in one worker: its gateways are started once."""
+    """Keep these tests in one worker, whose gateways are started once; the vendors' in another."""
     for item in items:
         if "e2e" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("e2e"))
+            group = "vendors" if item.path.stem == "test_vendors" else "e2e"
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @contextmanager
@@ -170,33 +170,24 @@ def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fragile]:
 
 
 @pytest.fixture(scope="session")
-def replay_url() -> Iterator[str]:
-    """An upstream that answers with the recordings."""
-    with serve_in_thread(make_replay_app(load_recordings())) as url:
-        yield url
-
-
-@pytest.fixture(scope="session")
-def replay_gateway(tmp_path_factory: pytest.TempPathFactory, replay_url: str) -> Iterator[Gateway]:
-    """A gateway with a model for each recording, and one whose upstream is dead."""
-    home = link_database(tmp_path_factory.mktemp("replay"))
-    catalog = home / "replay.toml"
-    models = [_describe(entry.name, f"{replay_url}/{entry.name}") for entry in load_recordings()]
-    catalog.write_text("".join([*models, _describe("dead", f"http://127.0.0.1:{free_port()}")]))
+def dead_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway with one model, whose upstream is dead, and no search provider."""
+    home = link_database(tmp_path_factory.mktemp("dead"))
+    catalog = home / "dead.toml"
+    catalog.write_text(_DEAD.format(port=free_port()))
     with run_gateway(home, "--catalog", str(catalog)) as gateway:
         yield gateway
 
 
-def _describe(name: str, url: str) -> str:
-    return f"""
-[channels."{name}"]
-base_url = "{url}"
+_DEAD = """
+[channels.dead]
+base_url = "http://127.0.0.1:{port}"
 
-[models."{name}"]
+[models.dead]
 context_tokens_max = 128000
 output_tokens_max = 16384
 price = {{ input = 250, cached_input = 125, output = 1000 }}
-channels = ["{name}"]
+channels = ["dead"]
 """
 
 

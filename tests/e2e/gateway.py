@@ -28,6 +28,7 @@ class Record:
     """One usage record, read past Tollgate's own code."""
 
     quota: int
+    model: str
     outcome: str
     is_exact: bool
     channel: str
@@ -139,6 +140,7 @@ class Gateway:
 def _read_record(item: dict[str, Any]) -> Record:
     return Record(
         quota=int(item["quota"]),
+        model=item["model"],
         outcome=item["outcome"],
         is_exact=item["is_exact"],
         channel=item["channel"],

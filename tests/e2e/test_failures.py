@@ -314,11 +314,11 @@ def test_ledger_that_hangs_in_mid_stream(fragile: Fragile) -> None:
     assert (record.quota, record.outcome) == (money.lost, "complete")
 
 
-def test_dead_upstream(replay_gateway: Gateway) -> None:
+def test_dead_upstream(dead_gateway: Gateway) -> None:
     """Nothing listens at the upstream's address: 502, and nothing is charged."""
-    client = OpenAI(base_url=replay_gateway.base_url, api_key=replay_gateway.api_key, max_retries=0)
+    client = OpenAI(base_url=dead_gateway.base_url, api_key=dead_gateway.api_key, max_retries=0)
 
-    with replay_gateway.watch() as money:
+    with dead_gateway.watch() as money:
         for is_stream in (False, True):
             found = refusal(lambda stream=is_stream: chat(client, "dead", stream=stream))
             assert found == (502, "server_error", "upstream_error")

@@ -221,9 +221,9 @@ def test_balance_that_does_not_pay_for_the_search(modest_gateway: Gateway) -> No
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_no_provider(replay_gateway: Gateway, *, is_stream: bool) -> None:
+def test_no_provider(dead_gateway: Gateway, *, is_stream: bool) -> None:
     """A catalog without one: the prefix is understood and refused."""
-    client = OpenAI(base_url=replay_gateway.base_url, api_key=replay_gateway.api_key, max_retries=0)
+    client = OpenAI(base_url=dead_gateway.base_url, api_key=dead_gateway.api_key, max_retries=0)
     with pytest.raises(APIStatusError) as caught:
         ask(client, "web-dead", stream=is_stream)
 

@@ -1,9 +1,10 @@
 """An upstream that answers with recorded bytes, cut anywhere, over a real socket."""
 
+import json
 import random
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import uvicorn
@@ -14,28 +15,48 @@ from starlette.routing import Route
 
 from tests.recordings import Recording
 
+type Turn = Callable[[Recording], bytes]
 
-def make_replay_app(recordings: Sequence[Recording]) -> Starlette:
-    """Return an app with `/<recording>/chat/completions` for each recording."""
+
+def make_replay_app(recordings: Sequence[Recording], turn: Turn | None = None) -> Starlette:
+    """Return an app with OpenAI's paths under `/<recording>` for each recording.
+
+    `turn`: makes the body for a caller who asks for a stream where a whole answer was recorded, or
+    the reverse; without it the recording is sent whatever is asked for.
+    """
     by_name = {recording.name: recording for recording in recordings}
 
     async def answer(request: Request) -> Response:
         recording = by_name[request.path_params["name"]]
-        headers = {"content-type": recording.content_type} if recording.content_type else {}
-        if not recording.is_stream:
-            return Response(recording.body, recording.status, headers)
-        return StreamingResponse(_cut(recording), recording.status, headers)
+        content_type, body = recording.content_type, recording.body
+        asked = await _asks_for_stream(request)
+        if turn and recording.is_chat and recording.status == 200 and asked != recording.is_stream:
+            content_type = "text/event-stream" if asked else "application/json"
+            body = turn(recording)
+        headers = {"content-type": content_type} if content_type else {}
+        if not (content_type or "").startswith("text/event-stream"):
+            return Response(body, recording.status, headers)
+        return StreamingResponse(_cut(recording.name, body), recording.status, headers)
 
-    return Starlette(routes=[Route("/{name}/chat/completions", answer, methods=["POST"])])
+    paths = ["chat/completions", "images/generations", "images/edits"]
+    return Starlette(
+        routes=[Route(f"/{{name}}/{path}", answer, methods=["POST"]) for path in paths]
+    )
 
 
-async def _cut(recording: Recording) -> AsyncIterator[bytes]:
+async def _asks_for_stream(request: Request) -> bool:
+    if not request.headers.get("content-type", "").startswith("application/json"):
+        return False
+    return bool(json.loads(await request.body()).get("stream"))
+
+
+async def _cut(seed: str, body: bytes) -> AsyncIterator[bytes]:
     """Yield the body in pieces of 1 to 700 bytes, the same ones each time."""
-    cuts = random.Random(recording.name)
+    cuts = random.Random(seed)
     position = 0
-    while position < len(recording.body):
+    while position < len(body):
         step = cuts.randint(1, 700)
-        yield recording.body[position : position + step]
+        yield body[position : position + step]
         position += step
 
 

@@ -24,6 +24,10 @@ ROLE = chunk({"role": "assistant", "content": ""})
 SAID = (ROLE, *(chunk({"content": word}) for word in WORDS))
 FINISH = chunk({}, finish_reason="stop")
 DONE = b"data: [DONE]\n\n"
+USAGE = (  # as many as WORDS are when they are counted
+    b'data: {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 4,'
+    b' "total_tokens": 13}}\n\n'
+)
 ERROR = b'data: {"error": {"message": "The engine is overloaded.", "code": "overloaded"}}\n\n'
 
 
@@ -46,6 +50,9 @@ BROKEN_STREAMS: dict[str, Script] = {
     "reset": _said_then(ending="reset"),
     "stalled": _said_then(ending="hang"),
     "ended": _said_then(),
+    "closed after its usage": _said_then(USAGE, ending="close"),
+    "ended after its usage": _said_then(USAGE),
+    "usage before its words": stream(ROLE, USAGE, *SAID[1:]),
     "half an event, closed": _said_then(FINISH[:40], ending="close"),
     "half an event, ended": _said_then(FINISH[:40]),
     "half a done": _said_then(DONE[:10]),

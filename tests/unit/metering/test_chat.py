@@ -216,13 +216,12 @@ async def test_role_alone_is_no_output(start: Any, ledger: FakeLedger) -> None:
         [*CONTENT, FINISH, LAST],
         [*CONTENT, FINISH, LAST, "garbage", "[DONE]"],
         [*CONTENT, LAST, "[DONE]"],
-        [*CONTENT, LAST],
     ],
 )
 async def test_complete_enough_is_complete(
     start: Any, ledger: FakeLedger, steps: list[Any]
 ) -> None:
-    """After the finish, or the usage, nothing that fails spoils the answer."""
+    """After the finish nothing that fails spoils the answer; `[DONE]` is an end without one."""
     seen = await run(start(FakeUpstream(steps=steps), stream=True))
 
     assert seen[-1] == "[DONE]"
@@ -287,6 +286,7 @@ SECOND = [{"choices": [{"index": 1, "delta": {"content": text}}]} for text in "a
     ("steps", "choices"),
     [
         (RUNNING, 1),
+        ([*CONTENT, LAST], 1),
         ([*CONTENT, FINISH], 2),
         ([*CONTENT, FINISH, *SECOND], 2),
         ([*CONTENT, FINISH, UpstreamBrokenError()], 2),
@@ -295,7 +295,7 @@ SECOND = [{"choices": [{"index": 1, "delta": {"content": text}}]} for text in "a
 async def test_half_an_answer_never_looks_whole(
     start: Any, ledger: FakeLedger, steps: list[Any], choices: int
 ) -> None:
-    """Usage on every chunk is no end, and one finished choice of two is half."""
+    """Usage is no end, wherever it comes, and one finished choice of two is half."""
     job = start(FakeUpstream(steps=steps), stream=True, n=choices)
 
     with pytest.raises(UpstreamBrokenError):

@@ -306,7 +306,7 @@ class ChatJob:
                 yield frame
             if failure:
                 raise failure
-        if not relay.is_complete_without_done:
+        if not relay.is_complete:
             raise UpstreamBrokenError
 
     async def _completion_usage(self, form: CompletionForm) -> Usage:

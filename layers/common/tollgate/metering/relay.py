@@ -65,7 +65,6 @@ class Relay:
         self._last_fields = last_fields
         self._held: list[Chunk] = []
         self._usage: Usage | None = None
-        self._has_last_usage = False
         self._output_chunks = 0
 
     @property
@@ -75,16 +74,12 @@ class Relay:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every choice that was ordered has finished: what follows is only figures."""
-        return len(self._form.finished) >= self._quote.choices
+        """Whether every choice that was ordered has finished: what follows is only figures.
 
-    @property
-    def is_complete_without_done(self) -> bool:
-        """Whether an upstream that closes without `[DONE]` can be believed to have ended.
-
-        Complete, or without any finish reason but with the usage that some send at their very end.
+        An upstream that closes without `[DONE]` is believed then only; usage is no sign of an end,
+        since some send it with every chunk.
         """
-        return self.is_complete or (not self._form.finished and self._has_last_usage)
+        return len(self._form.finished) >= self._quote.choices
 
     @property
     def reported_usage(self) -> Usage | None:
@@ -113,11 +108,10 @@ class Relay:
         return frames
 
     def _note_usage(self, usage: Usage | None, chunk: Chunk | None) -> None:
-        if chunk is not None and chunk.outputs:
-            self._output_chunks += 1
-            self._usage, self._has_last_usage = usage, False
-        elif usage is not None:
-            self._usage, self._has_last_usage = usage, True
+        has_output = chunk is not None and bool(chunk.outputs)
+        self._output_chunks += has_output
+        if has_output or usage is not None:
+            self._usage = usage
 
     def release_held(self) -> list[bytes]:
         """Return the held chunks with running figures: another choice goes on, or it broke off."""

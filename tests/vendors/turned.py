@@ -56,7 +56,10 @@ def _message(held: dict[str, Any]) -> dict[str, Any]:
 
 
 def _to_stream(recording: Recording) -> bytes:
-    """Return the message as one delta, then the finish with the usage, as several vendors do."""
+    """Return the message as one delta, then the finish with the usage, as several vendors do.
+
+    Its tool calls stay as they are: without an index, as Mistral streams them.
+    """
     body = json.loads(recording.body)
     head = {name: value for name, value in body.items() if name not in _MADE_UP}
     head["object"] = "chat.completion.chunk"
@@ -69,11 +72,7 @@ def _to_stream(recording: Recording) -> bytes:
 
 
 def _first(choice: dict[str, Any]) -> dict[str, Any]:
-    message = dict(choice["message"])
-    if message.get("tool_calls"):
-        calls = enumerate(message["tool_calls"])
-        message["tool_calls"] = [{"index": index, **call} for index, call in calls]
-    return choice | {"delta": message, "finish_reason": None, "message": None}
+    return choice | {"delta": choice["message"], "finish_reason": None, "message": None}
 
 
 def _last(choice: dict[str, Any]) -> dict[str, Any]:

@@ -184,9 +184,18 @@ def _check_choices(frames: list[dict[str, Any]], *, is_broken: bool) -> Iterator
             roles[index] = 1
             finishes[index] = finishes.get(index, 0) + bool(choice["finish_reason"])
             for call in delta.get("tool_calls", []):
-                is_first = (index, call["index"]) not in calls
+                yield from _check_call(call, is_first=(index, call["index"]) not in calls)
                 calls.add((index, call["index"]))
-                if is_first and not (call.get("id") and call.get("type")):
-                    yield f"a call's first part: {call}"
     if not is_broken and any(count != 1 for count in finishes.values()):
         yield f"finish reasons: {finishes}"
+
+
+def _check_call(call: dict[str, Any], *, is_first: bool) -> Iterator[str]:
+    """OpenAI's clients put ids and names together, and LangChain's needs arguments to be there."""
+    function = call.get("function", {"arguments": ""})
+    if is_first and not (call.get("id") and call.get("type")):
+        yield f"a call's first part: {call}"
+    if not is_first and ({"id", "type"} & set(call) or "name" in function):
+        yield f"a call's later part: {call}"
+    if not isinstance(function.get("arguments"), str):
+        yield f"a call without arguments: {call}"

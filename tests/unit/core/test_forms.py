@@ -100,7 +100,7 @@ def test_tool_calls_get_index_id_and_type() -> None:
     ]
 
     assert [call["index"] for call in found] == [0, 0, 1, 1]
-    assert [call.get("id") for call in found] == ["call_1_0_0", None, "c2", "c2"]
+    assert [call.get("id") for call in found] == ["call_1_0_0", None, "c2", None]
     assert [call.get("type") for call in found] == ["function", None, "function", None]
     assert found[2]["function"]["arguments"] == '{"x": 1}'
 
@@ -252,6 +252,31 @@ def test_whole_answers_tool_calls_get_ids() -> None:
 
     assert message["content"] is None
     assert message["tool_calls"][0]["id"] == "call_1_0_0"
+
+
+@pytest.mark.parametrize(
+    ("function", "reason", "arguments"),
+    [
+        ({"name": "f"}, "tool_calls", "{}"),
+        ({"name": "f", "arguments": None}, "tool_calls", "{}"),
+        ({"name": "f", "arguments": ""}, None, "{}"),
+        ({"name": "f", "arguments": {"x": "é"}}, "stop", '{"x": "é"}'),
+        ({"name": "f"}, "length", ""),
+    ],
+)
+def test_whole_answers_tool_calls_have_arguments(
+    function: dict[str, Any], reason: str | None, arguments: str
+) -> None:
+    """JSON text, as clients parse it unasked; but what the limit cut off is not made up."""
+    message = {"tool_calls": [{"id": "a", "function": function}]}
+    raw = {"choices": [{"message": message, "finish_reason": reason}]}
+    found = reshape_completion(raw, completion_id="chatcmpl-1", model="m", now=5)
+
+    assert found is not None
+    choices: Any = found.payload["choices"]
+    assert choices[0]["message"]["tool_calls"] == [
+        {"id": "a", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    ]
 
 
 def test_usage_is_found_at_groqs_place_too() -> None:

@@ -1,13 +1,30 @@
-"""Tool calls of a stream, counted in the order in which they begin."""
+"""Tool calls of a stream: whose fragment is whose, in which form, and what clients make of them."""
 
+import json
 from typing import Any
 
-from tollgate.core.tool_calls import ToolCallOrder
+import httpx
+import pytest
+from langchain_openai import ChatOpenAI
+from openai import OpenAI
+from pydantic import SecretStr
+from tollgate.core.stream_form import StreamForm
+from tollgate.core.tool_calls import StreamedCalls
+
+type Fragment = dict[str, Any]
 
 
-def place(*fragments: dict[str, Any]) -> list[tuple[int, bool]]:
-    order = ToolCallOrder()
-    return [order.place(fragment) for fragment in fragments]
+def call(name: str = "", arguments: str | None = None, **fields: Any) -> Fragment:
+    """Return a fragment with what is given and nothing else."""
+    given = {"name": name or None, "arguments": arguments}
+    inner = {key: value for key, value in given.items() if value is not None}
+    return fields | ({"function": inner} if inner else {})
+
+
+def place(*fragments: Fragment) -> list[tuple[Any, bool]]:
+    """Return the index of each fragment, and whether it begins a call: that has an id."""
+    calls = StreamedCalls("chatcmpl-1", 0)
+    return [(found["index"], "id" in found) for found in map(calls.reshape, fragments)]
 
 
 def test_given_indexes_are_counted_from_0() -> None:
@@ -19,13 +36,167 @@ def test_given_indexes_are_counted_from_0() -> None:
 
 def test_without_an_index_the_id_decides() -> None:
     """A new id begins a call, a known one goes on with it, none is the last one's."""
-    found = place({"id": "a"}, {"id": "b"}, {"id": "a"}, {}, {"function": {"arguments": "{}"}})
+    found = place({"id": "a"}, {"id": "b"}, {"id": "a"}, {}, call(arguments="{}"))
 
     assert found == [(0, True), (1, True), (0, False), (1, False), (1, False)]
 
 
 def test_without_index_and_id_a_name_begins_a_call() -> None:
     """What has neither belongs to the last call, or is the first one's beginning."""
-    named = {"function": {"name": "f"}}
+    assert place({}, call("f"), {}, call("f")) == [(0, True), (1, True), (1, False), (2, True)]
 
-    assert place({}, named, {}, named) == [(0, True), (1, True), (1, False), (2, True)]
+
+def test_known_index_with_another_id_and_a_name_begins_a_call() -> None:
+    """Gemini gives parallel calls the index 0; what comes after is the newest's, or its id's."""
+    found = place(
+        call("f", "{}", index=0, id="a"),
+        call("f", "", index=0, id="b"),
+        call(arguments="{}", index=0),
+        call(arguments=" ", index=0, id="a"),
+    )
+
+    assert found == [(0, True), (1, True), (1, False), (0, False)]
+
+
+def test_known_index_with_another_name_after_the_arguments_begins_a_call() -> None:
+    """Without an id too: no name goes on once its arguments have begun."""
+    found = place(call("f", "{}", index=0, id=""), call("g", "{}", index=0, id=""))
+
+    assert found == [(0, True), (1, True)]
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        call(arguments="}", index=0, id="other"),
+        call("f", "}", index=0),
+        call("f", "}", index=0, id="a"),
+    ],
+)
+def test_known_index_goes_on_where_nothing_says_otherwise(later: Fragment) -> None:
+    """Another id without a name, a repeated name, or both repeated begin no call."""
+    assert place(call("f", "{", index=0, id="a"), later) == [(0, True), (0, False)]
+
+
+def test_later_fragments_have_only_what_is_new() -> None:
+    """Clients put ids and names together as they do arguments: `call_1call_1`, `ff`."""
+    calls = StreamedCalls("chatcmpl-1", 0)
+    repeated = call("f", '{"a"', index=0, id="call_1", type="function")
+    found = [calls.reshape(one) for one in (repeated, repeated, call("f", ":1}", index=0))]
+
+    assert found == [
+        {
+            "index": 0,
+            "id": "call_1",
+            "type": "function",
+            "function": {"name": "f", "arguments": '{"a"'},
+        },
+        {"index": 0, "function": {"arguments": '{"a"'}},
+        {"index": 0, "function": {"arguments": ":1}"}},
+    ]
+
+
+def test_name_in_parts_or_late_is_sent() -> None:
+    """Before the arguments, what differs from the name so far goes on with it."""
+    calls = StreamedCalls("chatcmpl-1", 0)
+    parts = [call(index=0, id="a"), call("get_", index=0), call("time", index=0)]
+    found: list[Any] = [calls.reshape(part)["function"] for part in parts]
+
+    assert [one.get("name") for one in found] == [None, "get_", "time"]
+    assert [one["arguments"] for one in found] == ["", "", ""]
+
+
+def test_custom_tools_have_no_arguments() -> None:
+    """Their input is any text, and stays theirs alone."""
+    calls = StreamedCalls("chatcmpl-1", 0)
+    first = {"index": 0, "id": "a", "type": "custom", "custom": {"name": "sh", "input": ""}}
+    found = [calls.reshape(one) for one in (first, {"index": 0, "custom": {"input": "ls"}})]
+
+    assert found == [first, {"index": 0, "custom": {"input": "ls"}}]
+    assert calls.end([]) == []
+
+
+# What a vendor sends, fragment by fragment, and the calls that it means.
+SENT: dict[str, tuple[list[list[Fragment]], list[tuple[str, str, str]]]] = {
+    "parallel, all of index 0, in one chunk": (
+        [[call("f", "{}", index=0, id="a"), call("g", '{"x":1}', index=0, id="b")]],
+        [("a", "f", "{}"), ("b", "g", '{"x":1}')],
+    ),
+    "parallel, all of index 0, in several": (
+        [[call("f", "{}", index=0, id="a")], [call("f", '{"x":1}', index=0, id="b")]],
+        [("a", "f", "{}"), ("b", "f", '{"x":1}')],
+    ),
+    "id and name repeated": (
+        [[call("f", part, index=0, id="a", type="function")] for part in ("", '{"x"', ":1}")],
+        [("a", "f", '{"x":1}')],
+    ),
+    "no arguments": ([[call("f", index=0, id="a")]], [("a", "f", "{}")]),
+    "null arguments": (
+        [[{"index": 0, "id": "a", "function": {"name": "f", "arguments": None}}]],
+        [("a", "f", "{}")],
+    ),
+    "empty arguments of one of two": (
+        [[call("f", "", index=0, id="a")], [call("g", '{"x":1}', index=1, id="b")]],
+        [("a", "f", "{}"), ("b", "g", '{"x":1}')],
+    ),
+}
+# The chunks behind: a finish, one with the last call, or a [DONE] without.
+FINISHES = ("own chunk", "last call", "none")
+
+
+def answer(deltas: list[list[Fragment]], finish: str) -> httpx.MockTransport:
+    """Return a vendor's stream in OpenAI's form, as a server that sends nothing else."""
+    form = StreamForm(completion_id="chatcmpl-1", model="m", now=1)
+    choices: list[Any] = [{"index": 0, "delta": {"tool_calls": calls}} for calls in deltas]
+    if finish == "own chunk":
+        choices.append({"index": 0, "delta": {}})
+    if finish != "none":
+        choices[-1]["finish_reason"] = "tool_calls"
+    chunks = [form.reshape({"choices": [choice]}) for choice in choices]
+    chunks += form.close_choices(is_at_limit=False)
+    events = [f"data: {json.dumps(chunk.payload)}\n\n" for chunk in chunks if chunk]
+    body = "".join([*events, "data: [DONE]\n\n"])
+    headers = {"content-type": "text/event-stream"}
+    return httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, text=body))
+
+
+@pytest.mark.parametrize("finish", FINISHES)
+@pytest.mark.parametrize("case", SENT)
+def test_openais_stream_helper_reads_the_calls(case: str, finish: str) -> None:
+    """Whole and one by one, as the vendor meant them."""
+    deltas, expected = SENT[case]
+    http = httpx.Client(transport=answer(deltas, finish))
+    client = OpenAI(api_key="k", base_url="http://fake", http_client=http)
+    with client.chat.completions.stream(model="m", messages=[]) as stream:
+        calls = stream.get_final_completion().choices[0].message.tool_calls or []
+
+    assert expected == [(one.id, one.function.name, one.function.arguments) for one in calls]
+
+
+@pytest.mark.parametrize("finish", FINISHES)
+@pytest.mark.parametrize("case", SENT)
+def test_langchain_reads_the_calls(case: str, finish: str) -> None:
+    """Each with its arguments parsed; none is invalid."""
+    deltas, expected = SENT[case]
+    http = httpx.Client(transport=answer(deltas, finish))
+    llm = ChatOpenAI(
+        model="m", api_key=SecretStr("k"), base_url="http://fake", http_client=http, streaming=True
+    )
+    message = llm.invoke("hi")
+
+    assert message.invalid_tool_calls == []
+    assert [(one[0], one[1], json.loads(one[2])) for one in expected] == [
+        (found["id"], found["name"], found["args"]) for found in message.tool_calls
+    ]
+
+
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+def test_call_that_was_cut_off_gets_no_arguments(reason: str) -> None:
+    """A call whose arguments did not come in time must not look like one that has none."""
+    form = StreamForm(completion_id="chatcmpl-1", model="m", now=1)
+    form.reshape({"choices": [{"delta": {"tool_calls": [call("f", index=0, id="a")]}}]})
+    last = form.reshape({"choices": [{"delta": {}, "finish_reason": reason}]})
+
+    assert last is not None
+    choices: Any = last.payload["choices"]
+    assert choices[0]["delta"] == {}

@@ -8,6 +8,7 @@ from tollgate.core.message_parts import (
     audio_tokens,
     fallback_call_id,
     guess_finish_reason,
+    is_cut_short,
     join_content_parts,
     output_texts,
     repair_tool_call,
@@ -79,8 +80,11 @@ def _choice(
     index = raw.get("index")
     index = index if isinstance(index, int) else position
     said = raw.get("message")
-    message = _message(said if isinstance(said, Mapping) else {}, index, completion_id)
-    has_calls = bool(message.get("tool_calls"))
+    said = said if isinstance(said, Mapping) else {}
+    reason = raw.get("finish_reason") or guess_finish_reason(
+        has_calls=bool(said.get("tool_calls")), is_at_limit=is_at_limit
+    )
+    message = _message(said, index, completion_id, is_cut=is_cut_short(reason))
     extras = {
         name: value
         for name, value in raw.items()
@@ -89,12 +93,13 @@ def _choice(
     return extras | {
         "index": index,
         "message": message,
-        "finish_reason": raw.get("finish_reason")
-        or guess_finish_reason(has_calls=has_calls, is_at_limit=is_at_limit),
+        "finish_reason": reason,
     }
 
 
-def _message(raw: Mapping[str, object], choice_index: int, completion_id: str) -> dict[str, object]:
+def _message(
+    raw: Mapping[str, object], choice_index: int, completion_id: str, *, is_cut: bool
+) -> dict[str, object]:
     message = {
         name: value
         for name, value in raw.items()
@@ -108,7 +113,9 @@ def _message(raw: Mapping[str, object], choice_index: int, completion_id: str) -
     if isinstance(calls, list):
         message["tool_calls"] = [
             repair_tool_call(
-                call, fallback_id=fallback_call_id(completion_id, choice_index, position)
+                call,
+                fallback_id=fallback_call_id(completion_id, choice_index, position),
+                is_cut=is_cut,
             )
             for position, call in enumerate(calls)
             if isinstance(call, Mapping)

@@ -40,36 +40,40 @@ def _part_texts(parts: Sequence[object], *, thinking: bool) -> Iterator[str]:
             yield inner
 
 
-def repair_tool_call(call: Mapping[str, object], *, fallback_id: str | None) -> dict[str, object]:
-    """Return one tool call as OpenAI writes it; `fallback_id` where this is its first fragment.
+def repair_tool_call(
+    call: Mapping[str, object], *, fallback_id: str, is_cut: bool
+) -> dict[str, object]:
+    """Return one whole tool call as OpenAI writes it, with the id and type that it may lack.
 
-    The first fragment gets an id and a type if it lacks them; a later one loses an empty id.
-    Arguments that came as an object become JSON text.
+    Arguments that came as an object become JSON text; none at all are an empty object, unless the
+    answer `is_cut`: then they are missing, and the call is no good one.
     """
     repaired = {name: value for name, value in call.items() if value is not None}
-    if not repaired.get("id"):
-        repaired.pop("id", None)
-        if fallback_id is not None:
-            repaired["id"] = fallback_id
-    if fallback_id is not None:
-        repaired.setdefault("type", "function")
+    repaired["id"] = repaired.get("id") or fallback_id
+    repaired.setdefault("type", "function")
     function = repaired.get("function")
     if isinstance(function, Mapping):
-        repaired["function"] = _repair_function(function)
+        known = {name: value for name, value in function.items() if value is not None}
+        arguments = arguments_text(known.get("arguments")) or ("" if is_cut else "{}")
+        repaired["function"] = known | {"arguments": arguments}
     return repaired
 
 
-def _repair_function(function: Mapping[str, object]) -> dict[str, object]:
-    repaired = {name: value for name, value in function.items() if value is not None}
-    arguments = repaired.get("arguments")
-    if arguments is not None and not isinstance(arguments, str):
-        repaired["arguments"] = json.dumps(arguments, ensure_ascii=False)
-    return repaired
+def arguments_text(arguments: object) -> str:
+    """Return a call's arguments as text, JSON where they came as an object; empty for none."""
+    if arguments is None or isinstance(arguments, str):
+        return arguments or ""
+    return json.dumps(arguments, ensure_ascii=False)
 
 
 def fallback_call_id(completion_id: str, choice: int, index: int) -> str:
     """Return an id for a tool call that came without: unique in the answer, under 40 characters."""
     return f"call_{completion_id.removeprefix(COMPLETION_PREFIX)[:13]}_{choice}_{index}"
+
+
+def is_cut_short(finish_reason: object) -> bool:
+    """Whether an answer with this reason ended before it was whole: its last call may be half."""
+    return finish_reason in ("length", "content_filter")
 
 
 def guess_finish_reason(*, has_calls: bool, is_at_limit: bool) -> str:

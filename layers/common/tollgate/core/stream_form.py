@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from tollgate.core.annotations import number_annotations, repair_annotations
 from tollgate.core.message_parts import (
     audio_tokens,
-    fallback_call_id,
     guess_finish_reason,
+    is_cut_short,
     join_content_parts,
     output_texts,
-    repair_tool_call,
 )
 from tollgate.core.prices import Usage
-from tollgate.core.tool_calls import ToolCallOrder
+from tollgate.core.tool_calls import StreamedCalls
 from tollgate.core.usage import read_usage
 
 # Replaced by ours, or the operator's own business (what the vendor charged, how fast it was).
@@ -77,7 +76,7 @@ class StreamForm:
         self._model = model
         self._now = now
         self._created: int | None = None
-        self._calls: dict[int, ToolCallOrder] = {}
+        self._calls: dict[int, StreamedCalls] = {}
         self._annotations: dict[int, int] = {}
         self._open_choices: set[int] = set()
         self.finished: set[int] = set()
@@ -141,7 +140,9 @@ class StreamForm:
         ]
 
     def _bare(self, index: int, finish_reason: str | None) -> Chunk:
-        choice = {"index": index, "delta": {}, "finish_reason": finish_reason}
+        delta: dict[str, object] = {}
+        self._end_calls(delta, index, finish_reason)
+        choice = {"index": index, "delta": delta, "finish_reason": finish_reason}
         finishes = frozenset({index} if finish_reason else ())
         payload = self.envelope({}) | {"choices": [choice]}
         return Chunk(payload=payload, finishes=finishes, outputs=frozenset())
@@ -155,17 +156,15 @@ class StreamForm:
         audio = audio_tokens(shaped)
         self.texts += texts
         self.audio_tokens += audio
+        has_output = bool(texts or audio or shaped.get("tool_calls"))
+        reason = raw.get("finish_reason") or None
+        self._end_calls(shaped, index, reason)
         extras = {
             name: value
             for name, value in raw.items()
             if value is not None and name not in ("message", "text")
         }
-        choice = extras | {
-            "index": index,
-            "delta": shaped,
-            "finish_reason": raw.get("finish_reason") or None,
-        }
-        return choice, bool(texts or audio or shaped.get("tool_calls"))
+        return extras | {"index": index, "delta": shaped, "finish_reason": reason}, has_output
 
     def _delta(self, raw: Mapping[str, object], choice_index: int) -> dict[str, object]:
         delta = {
@@ -184,15 +183,19 @@ class StreamForm:
         return delta
 
     def _tool_calls(self, calls: list[object], choice_index: int) -> list[dict[str, object]]:
-        return [self._tool_call(call, choice_index) for call in calls if isinstance(call, Mapping)]
+        if choice_index not in self._calls:
+            self._calls[choice_index] = StreamedCalls(self._completion_id, choice_index)
+        begun = self._calls[choice_index]
+        return [begun.reshape(call) for call in calls if isinstance(call, Mapping)]
 
-    def _tool_call(self, call: Mapping[str, object], choice_index: int) -> dict[str, object]:
-        """Give a fragment its index; the first of a call gets what it lacks of id and type."""
-        order = self._calls.setdefault(choice_index, ToolCallOrder())
-        index, is_first = order.place(call)
-        fallback = fallback_call_id(self._completion_id, choice_index, index) if is_first else None
-        repaired = repair_tool_call(call, fallback_id=fallback)
-        return {"index": index, **{key: repaired[key] for key in repaired if key != "index"}}
+    def _end_calls(self, delta: dict[str, object], choice_index: int, reason: object) -> None:
+        """Give the calls of a choice that finishes what they lack, unless it was cut short."""
+        begun = self._calls.get(choice_index)
+        if begun is None or not reason or is_cut_short(reason):
+            return
+        calls = delta.get("tool_calls")
+        if ended := begun.end(calls if isinstance(calls, list) else []):
+            delta["tool_calls"] = ended
 
     def _place_annotations(self, delta: dict[str, object], choice_index: int) -> None:
         raw = delta.pop("annotations")

@@ -1,38 +1,140 @@
-"""The tool calls of one streamed choice, counted from 0 in the order in which they begin.
+"""The tool calls of one streamed choice, each fragment as OpenAI sends it.
 
-Vendors leave the index out, or count from 1 where a text came before (the calls are then the second
-block of the answer). The clients' own helpers put a call where its index says, and fail on a gap.
+    {"index", "id", "type", "function": {"name", "arguments": ""}}   a call's first fragment
+    {"index", "function": {"arguments": "…"}}                        every later one
+
+Vendors leave the index out, count from 1 where a text came before (the calls are then the second
+block of the answer), or give all calls of an answer the index 0; repeat id and name with every
+fragment, or send no arguments at all. The clients' own helpers put a call where its index says and
+fail on a gap, and put ids and names together as they do arguments.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tollgate.core.message_parts import arguments_text, fallback_call_id
+
+_NO_ARGUMENTS = "{}"
 
 
-class ToolCallOrder:
-    """Which calls have begun, by the vendor's index where there is one, else by id."""
+@dataclass(slots=True, kw_only=True)
+class _Call:
+    """One call so far. `vendor_id`: empty where the vendor gave none."""
 
-    def __init__(self) -> None:
-        self._ids: list[str | None] = []
-        self._positions: dict[int, int] = {}
+    vendor_id: str
+    is_custom: bool
+    name: str = ""
+    has_arguments: bool = False
 
-    def place(self, fragment: Mapping[str, object]) -> tuple[int, bool]:
-        """Return the index of the call that a fragment belongs to, and whether it begins it."""
-        given = fragment.get("index")
-        if isinstance(given, int) and given >= 0:
-            position = self._positions.setdefault(given, len(self._ids))
-        else:
-            position = self._find(fragment)
-        is_first = position == len(self._ids)
-        if is_first:
-            call_id = fragment.get("id")
-            self._ids.append(str(call_id) if call_id else None)
-        return position, is_first
 
-    def _find(self, fragment: Mapping[str, object]) -> int:
-        """Return the place by id; without one, a name begins a call, and all else is the last's."""
-        call_id = fragment.get("id")
-        if call_id:
-            text = str(call_id)
-            return self._ids.index(text) if text in self._ids else len(self._ids)
-        function = fragment.get("function")
-        is_new = isinstance(function, Mapping) and bool(function.get("name"))
-        return len(self._ids) if is_new else max(0, len(self._ids) - 1)
+class StreamedCalls:
+    """The calls of one choice, counted from 0 in the order in which they begin."""
+
+    def __init__(self, completion_id: str, choice_index: int) -> None:
+        """Both are what the id of a call is made of whose vendor sends none."""
+        self._completion_id = completion_id
+        self._choice_index = choice_index
+        self._calls: list[_Call] = []
+        # By the vendor's index and id; no id: the newest call of that index; no index: any.
+        self._positions: dict[tuple[int | None, str], int] = {}
+
+    def reshape(self, raw: Mapping[str, object]) -> dict[str, object]:
+        """Return a fragment in OpenAI's form, with what the first of a call lacked."""
+        position = self._find(raw)
+        head: dict[str, object] = {"index": position}
+        if position == len(self._calls):
+            head |= self._begin(raw, position)
+        call = self._calls[position]
+        rest = {
+            name: value
+            for name, value in raw.items()
+            if value is not None and name not in ("index", "id", "type")
+        }
+        inner = "custom" if call.is_custom else "function"
+        return head | rest | {inner: _reshape_inner(call, raw.get(inner))}
+
+    def end(self, last: list[dict[str, object]]) -> list[dict[str, object]]:
+        """Return the last chunk's fragments, with an empty object for calls without any argument.
+
+        A call that is among `last` gets it there: LangChain takes two fragments of one call in its
+        first chunk for two calls.
+        """
+        places = {fragment["index"]: fragment for fragment in last}
+        added: list[dict[str, object]] = []
+        for position, call in enumerate(self._calls):
+            if call.is_custom or call.has_arguments:
+                continue
+            call.has_arguments = True
+            function = {"arguments": _NO_ARGUMENTS}
+            begun = places.get(position, {}).get("function")
+            if isinstance(begun, dict):
+                begun |= function
+            else:
+                added.append({"index": position, "function": function})
+        return last + added
+
+    def _begin(self, raw: Mapping[str, object], position: int) -> dict[str, object]:
+        """Note a new call; return its id and type, made up where the vendor sends none."""
+        vendor_id = _text(raw.get("id"))
+        kind = raw.get("type") or ("custom" if raw.get("custom") else "function")
+        self._calls.append(_Call(vendor_id=vendor_id, is_custom=kind == "custom"))
+        given = _given_index(raw)
+        for key in {(given, ""), (given, vendor_id), (None, vendor_id)} - {(None, "")}:
+            self._positions[key] = position
+        fallback = fallback_call_id(self._completion_id, self._choice_index, position)
+        return {"id": vendor_id or fallback, "type": kind}
+
+    def _find(self, raw: Mapping[str, object]) -> int:
+        """Return the position of the fragment's call: one past the last where it begins one."""
+        given, vendor_id, name = _given_index(raw), _text(raw.get("id")), _name(raw)
+        new = len(self._calls)
+        if vendor_id and (known := self._positions.get((given, vendor_id))) is not None:
+            return known
+        if given is None:
+            return new if vendor_id or name else max(0, new - 1)
+        newest = self._positions.get((given, ""))
+        if newest is None or _is_another(self._calls[newest], vendor_id, name):
+            return new
+        return newest
+
+
+def _is_another(call: _Call, vendor_id: str, name: str) -> bool:
+    """Whether a fragment with the call's index begins another call all the same.
+
+    A name is whole before the arguments begin, so that a different one after them is another's.
+    """
+    has_other_id = bool(call.vendor_id) and vendor_id not in ("", call.vendor_id)
+    has_other_name = call.has_arguments and name != call.name
+    return bool(name) and (has_other_id or has_other_name)
+
+
+def _reshape_inner(call: _Call, raw: object) -> dict[str, object]:
+    """Return what a fragment says of name and arguments, without a name that was said before."""
+    inner = dict(raw) if isinstance(raw, Mapping) else {}
+    name = _text(inner.get("name"))
+    if not name or name == call.name:
+        inner.pop("name", None)
+    else:
+        inner["name"] = name
+        call.name += name
+    if call.is_custom:
+        return {key: value for key, value in inner.items() if value is not None}
+    arguments = arguments_text(inner.get("arguments"))
+    call.has_arguments = call.has_arguments or bool(arguments)
+    return {key: value for key, value in inner.items() if value is not None} | {
+        "arguments": arguments
+    }
+
+
+def _given_index(raw: Mapping[str, object]) -> int | None:
+    given = raw.get("index")
+    return given if isinstance(given, int) and given >= 0 else None
+
+
+def _name(raw: Mapping[str, object]) -> str:
+    inner = raw.get("function") or raw.get("custom")
+    return _text(inner.get("name")) if isinstance(inner, Mapping) else ""
+
+
+def _text(value: object) -> str:
+    return str(value) if value else ""

@@ -29,6 +29,7 @@ USAGE = (  # as many as WORDS are when they are counted
     b' "total_tokens": 13}}\n\n'
 )
 ERROR = b'data: {"error": {"message": "The engine is overloaded.", "code": "overloaded"}}\n\n'
+CHOICE_ERROR = chunk({}, finish_reason="error", error={"message": "no", "code": "overloaded"})
 
 
 def _gzipped(*pieces: bytes, cut: int | None = None) -> list[bytes]:
@@ -62,6 +63,12 @@ BROKEN_STREAMS: dict[str, Script] = {
     "error": _said_then(ERROR, FINISH, DONE),
     "error event": _said_then(b'event: error\ndata: {"message": "overloaded"}\n\n', DONE),
     "error line": _said_then(b'error: {"message": "overloaded"}\n\n'),
+    "error in a choice": _said_then(CHOICE_ERROR, DONE),
+    "error of a choice's finish": _said_then(chunk({}, finish_reason="error"), DONE),
+    "no more resources": _said_then(
+        chunk({"content": ""}, finish_reason="insufficient_system_resource"), DONE
+    ),
+    "flat error": _said_then(b'data: {"object": "error", "message": "overloaded"}\n\n', DONE),
     "html": _said_then(b"<html><body>502 Bad Gateway</body></html>"),
     "no chunk": raw(
         _PLAIN_HEAD
@@ -79,6 +86,7 @@ BROKEN_STREAMS: dict[str, Script] = {
 FAILED_STREAMS: dict[str, Script] = {
     "closed after a role": stream(ROLE, ending="close"),
     "error after a role": stream(ROLE, ERROR),
+    "error in a choice after a role": stream(ROLE, CHOICE_ERROR, DONE),
     "html": answer(b"<html>\n<body>data: x</body></html>", content_type="text/html"),
     "json": answer(b'{"choices": [{"index": 0, "message": {"content": "one two three "}}]}'),
     "empty": stream(),
@@ -99,9 +107,13 @@ SOUND_STREAMS: dict[str, Script] = {
     "error after its finish": _said_then(FINISH, b"data: {oops}\n\n"),
 }
 
-_WHOLE = json.dumps(
-    {"choices": [{"index": 0, "message": {"content": "".join(WORDS)}, "finish_reason": "stop"}]}
-).encode()
+
+def _whole(**fields: object) -> bytes:
+    choice = {"index": 0, "message": {"content": "".join(WORDS)}, **fields}
+    return json.dumps({"choices": [choice]}).encode()
+
+
+_WHOLE = _whole(finish_reason="stop")
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 900\r\n\r\n"
 
 FAILED_ANSWERS: dict[str, Script] = {
@@ -113,6 +125,9 @@ FAILED_ANSWERS: dict[str, Script] = {
     "html": answer(b"<html>502 Bad Gateway</html>", content_type="text/html"),
     "events": stream(*SAID, FINISH, DONE),
     "error": answer(b'{"error": {"message": "overloaded", "code": 503}}'),
+    "error in a choice": answer(_whole(finish_reason="error", error={"message": "x", "code": 502})),
+    "no more resources": answer(_whole(finish_reason="insufficient_system_resource")),
+    "flat error": answer(b'{"object": "error", "message": "overloaded", "code": 503}'),
     "no choices": answer(b'{"choices": []}'),
     "empty": answer(b""),
     "spoiled gzip": answer(_WHOLE, head=_GZIP),

@@ -213,7 +213,8 @@ def test_output_is_what_is_sold(delta: dict[str, Any], texts: list[str]) -> None
 
 def test_message_and_text_beside_the_delta_are_dropped() -> None:
     """Cumulative copies would double the traffic, and the text for naive clients."""
-    [found] = reshape(chunk({"content": "a"}, message={"content": "a"}, text="a", logprobs=None))
+    extras = {"message": {"content": "a"}, "text": "a", "logprobs": None, "error": {}}
+    [found] = reshape(chunk({"content": "a"}, **extras))
 
     assert set(found["choices"][0]) == {"index", "delta", "finish_reason"}
 

@@ -160,6 +160,7 @@ async def test_answer_without_choices_costs_nothing(start: Any, ledger: FakeLedg
         [*CONTENT, UpstreamBrokenError()],
         [*CONTENT, UpstreamTimeoutError()],
         [*CONTENT, {"error": {"message": "x"}}],
+        [*CONTENT, {"choices": [{"delta": {"content": " c d e"}, "finish_reason": "error"}]}],
         [*CONTENT, "not json"],
         CONTENT,
     ],
@@ -167,7 +168,7 @@ async def test_answer_without_choices_costs_nothing(start: Any, ledger: FakeLedg
 async def test_broken_stream_is_charged_what_was_sent(
     start: Any, ledger: FakeLedger, steps: list[Any]
 ) -> None:
-    """Connection, silence, error event, garbage or a bare end: two chunks were sold."""
+    """Connection, silence, error, garbage or a bare end: two chunks were sold, and no more."""
     metrics = RequestMetrics()
     job = start(FakeUpstream(steps=steps), metrics=metrics, stream=True)
     seen: list[bytes] = []

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tollgate.errors import UpstreamRefusedError
+from tollgate.errors import UpstreamBrokenError, UpstreamRefusedError
 from tollgate.upstream.error_bodies import clean, parse_error_body
 from tollgate.upstream.failures import ChannelFailedError
 from tollgate.upstream.refusals import error_in_event, judge_error, judge_event
@@ -213,6 +213,17 @@ def test_sentence_that_may_quote_the_caller_rests_no_channel() -> None:
         ("message", {"error": {"message": "x", "type": "rate_limit_error"}}, "rate_limit"),
         ("message", {"error": {"message": "x", "code": 401}}, "credentials"),
         ("error", {"message": "x"}, "unavailable"),
+        ("message", {"object": "error", "message": "x", "code": 429}, "rate_limit"),
+        ("message", {"choices": [{"error": {"message": "x", "code": 402}}]}, "credentials"),
+        ("message", {"choices": [{"error": None, "finish_reason": "stop"}]}, None),
+        ("message", {"choices": [{}, {"finish_reason": "error"}]}, "unavailable"),
+        (
+            "message",
+            {"choices": [{"finish_reason": "insufficient_system_resource"}]},
+            "unavailable",
+        ),
+        ("message", {"choices": [{"finish_reason": ["error"]}, 5]}, None),
+        ("message", {"choices": "error"}, None),
     ],
 )
 def test_judge_event(event: str, raw: dict[str, object], expected: str | None) -> None:
@@ -295,6 +306,37 @@ def test_code_and_type_are_cleaned_of_the_key() -> None:
     assert broken is not None
     assert isinstance(refusal, UpstreamRefusedError)
     assert {broken.code, refusal.code, refusal.error_type, refusal.param} == {"[redacted]"}
+
+
+@pytest.mark.parametrize(
+    ("raw", "message", "code"),
+    [
+        (
+            {"choices": [{"error": {"code": 502, "message": "Engine fell"}, "delta": {}}]},
+            "Engine fell",
+            "502",
+        ),
+        ({"object": "error", "message": "Engine fell", "code": 500}, "Engine fell", "500"),
+        (
+            {"choices": [{"delta": {}, "finish_reason": "error"}]},
+            "The upstream provider broke off its answer.",
+            None,
+        ),
+        (
+            {"choices": [{"error": {"code": 402, "message": "Your org has no credit"}}]},
+            "The upstream provider broke off its answer.",
+            None,
+        ),
+    ],
+)
+def test_error_inside_a_choice_or_flat_in_mid_stream(
+    raw: dict[str, object], message: str, code: str | None
+) -> None:
+    """It is told as any other: in the vendor's words, unless they are the operator's."""
+    told = error_in_event("message", raw)
+
+    assert told is not None
+    assert (str(told), told.code) == (message, code or UpstreamBrokenError().code)
 
 
 def test_error_in_mid_stream_has_the_callers_name_of_the_model() -> None:

@@ -88,7 +88,7 @@ def _choice(
     extras = {
         name: value
         for name, value in raw.items()
-        if name not in ("delta", "text") and (value is not None or name == "logprobs")
+        if name not in ("delta", "error", "text") and (value is not None or name == "logprobs")
     }
     return extras | {
         "index": index,

@@ -162,7 +162,7 @@ class StreamForm:
         extras = {
             name: value
             for name, value in raw.items()
-            if value is not None and name not in ("message", "text")
+            if value is not None and name not in ("error", "message", "text")
         }
         return extras | {"index": index, "delta": shaped, "finish_reason": reason}, has_output
 

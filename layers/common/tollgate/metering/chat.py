@@ -301,7 +301,7 @@ class ChatJob:
             failure = events.find_error(event, raw)
             frames = relay.release_held() if failure else relay.take(raw)
             if failure:
-                relay.take(raw)  # its usage, if any, is charged
+                relay.take({**raw, "choices": []})  # its usage, if any, is charged
             for frame in frames:
                 yield frame
             if failure:

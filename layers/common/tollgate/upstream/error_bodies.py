@@ -24,6 +24,8 @@ _SECRETS = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+# OpenRouter and Mistral: the vendor behind failed; DeepSeek: it had no machine left to go on with.
+_FAILED_REASONS = ("error", "insufficient_system_resource")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
 
 
@@ -67,6 +69,23 @@ def read_error(raw: Mapping[str, object]) -> ErrorBody:
         code=_text(fields.get("reason")) or _text(code),
         status=_status(code) or _status(fields.get("status_code")),
     )
+
+
+def find_error(event: str, raw: Mapping[str, object]) -> ErrorBody | None:
+    """Return the error that an event, or a body under status 200, holds; None where it is none.
+
+    Its name says so, its `error`, its `object` (the fields are beside it then), or a choice: its
+    `error` or its finish reason, of which the one without the other says nothing more.
+    """
+    if event == "error" or raw.get("error") or raw.get("object") == "error":
+        return read_error(raw)
+    choices = raw.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        if not isinstance(choice, Mapping):
+            continue
+        if choice.get("error") or choice.get("finish_reason") in _FAILED_REASONS:
+            return read_error({"error": choice.get("error") or {}})
+    return None
 
 
 def clean(text: str, *, secrets: Iterable[str] = (), chars_max: int = MESSAGE_CHARS_MAX) -> str:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Collection, Mapping
 
 from tollgate.errors import UpstreamBrokenError, UpstreamRefusedError
-from tollgate.upstream.error_bodies import WORD_CHARS_MAX, ErrorBody, clean, read_error
+from tollgate.upstream.error_bodies import WORD_CHARS_MAX, ErrorBody, clean, find_error
 from tollgate.upstream.failures import ChannelFailedError
 
 _OPERATOR_STATUSES = frozenset({401, 402, 403})
@@ -110,9 +110,9 @@ def judge_event(
     renamed: tuple[str, str] = ("", ""),
 ) -> ChannelFailedError | UpstreamRefusedError | None:
     """Return what a stream's first event, or a body under status 200, stands for if an error."""
-    if not _is_error(event, raw):
+    body = find_error(event, raw)
+    if body is None:
         return None
-    body = read_error(raw)
     status = body.status or _status_by_words(body)
     return judge_error(status, body, secrets=secrets, renamed=renamed)
 
@@ -128,19 +128,15 @@ def error_in_event(
 
     `secrets` and `renamed`: see `judge_error`.
     """
-    if not _is_error(event, raw):
+    body = find_error(event, raw)
+    if body is None:
         return None
-    body = read_error(raw)
     verdict = judge_error(body.status or _status_by_words(body), body)
     is_hidden = isinstance(verdict, ChannelFailedError) and verdict.reason != "unavailable"
     if is_hidden or not body.message or _OPERATOR_SENTENCES.search(body.message):
         return UpstreamBrokenError()
     message = clean(_rename(body.message, *renamed), secrets=secrets)
     return UpstreamBrokenError(message, code=_clean_word(body.code, secrets))
-
-
-def _is_error(event: str, raw: Mapping[str, object]) -> bool:
-    return event == "error" or bool(raw.get("error"))
 
 
 def _is_operators(status: int, body: ErrorBody) -> bool:

@@ -88,7 +88,9 @@ FAILED_STREAMS: dict[str, Script] = {
     "error after a role": stream(ROLE, ERROR),
     "error in a choice after a role": stream(ROLE, CHOICE_ERROR, DONE),
     "html": answer(b"<html>\n<body>data: x</body></html>", content_type="text/html"),
-    "json": answer(b'{"choices": [{"index": 0, "message": {"content": "one two three "}}]}'),
+    "json without an answer": answer(b'{"choices": []}'),
+    "json, cut off": answer(b'{"choices": [{"index": 0, "message": {"content": "one two'),
+    "json that is an error": answer(b'{"error": {"message": "overloaded", "code": 503}}'),
     "empty": stream(),
     "done": stream(DONE),
     "spoiled gzip": stream(*SAID, FINISH, DONE, head=_GZIP),
@@ -98,14 +100,6 @@ FAILED_STREAMS: dict[str, Script] = {
     "stalled": stream(ending="hang"),
     "stalled after a role": stream(ROLE, ending="hang"),
 }
-SOUND_STREAMS: dict[str, Script] = {
-    "wrong content type": stream(*SAID, FINISH, DONE, content_type="text/html"),
-    "gzip": stream(*_gzipped(*SAID, FINISH, DONE), head=_GZIP),
-    "no done": _said_then(FINISH),
-    "closed after its finish": _said_then(FINISH, ending="close"),
-    "reset after its finish": _said_then(FINISH, b"data: {oo", ending="reset"),
-    "error after its finish": _said_then(FINISH, b"data: {oops}\n\n"),
-}
 
 
 def _whole(**fields: object) -> bytes:
@@ -114,6 +108,18 @@ def _whole(**fields: object) -> bytes:
 
 
 _WHOLE = _whole(finish_reason="stop")
+SOUND_STREAMS: dict[str, Script] = {
+    "wrong content type": stream(*SAID, FINISH, DONE, content_type="text/html"),
+    "events that are called json": stream(*SAID, FINISH, DONE, content_type="application/json"),
+    "json": answer(_WHOLE),
+    "json that is called text": answer(_WHOLE, content_type="text/plain"),
+    "json behind blank space": answer(b"\n \n" + _WHOLE),
+    "gzip": stream(*_gzipped(*SAID, FINISH, DONE), head=_GZIP),
+    "no done": _said_then(FINISH),
+    "closed after its finish": _said_then(FINISH, ending="close"),
+    "reset after its finish": _said_then(FINISH, b"data: {oo", ending="reset"),
+    "error after its finish": _said_then(FINISH, b"data: {oops}\n\n"),
+}
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 900\r\n\r\n"
 
 FAILED_ANSWERS: dict[str, Script] = {

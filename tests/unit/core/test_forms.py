@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tollgate.core.completion_form import reshape_completion
+from tollgate.core.completion_form import reshape_completion, split_completion
 from tollgate.core.stream_form import StreamForm
 
 
@@ -291,3 +291,32 @@ def test_usage_is_found_at_groqs_place_too() -> None:
 def test_answer_without_choices_is_none() -> None:
     """There is nothing to show or to charge."""
     assert reshape_completion({"choices": []}, completion_id="x", model="m", now=5) is None
+
+
+def test_whole_answer_split_into_a_stream_says_the_same() -> None:
+    """Message, then finish, of each choice, then usage: whole again it is what it was."""
+    usage = {"prompt_tokens": 1, "completion_tokens": 2}
+    calls = [{"id": "a", "function": {"name": "f", "arguments": "{}"}} for _ in "ab"]
+    raw = {
+        "id": "v",
+        "choices": [
+            {"message": {"content": "a"}, "logprobs": {"content": []}, "finish_reason": "length"},
+            {"message": {"content": None, "tool_calls": calls}},
+        ],
+        "usage": usage,
+    }
+    chunks = list(split_completion(raw))
+    [first, second, *ends] = reshape(*chunks)
+
+    assert first["choices"][0] == {
+        "index": 0,
+        "delta": {"role": "assistant", "content": "a"},
+        "logprobs": {"content": []},
+        "finish_reason": None,
+    }
+    assert [call["index"] for call in second["choices"][0]["delta"]["tool_calls"]] == [0, 1]
+    assert [(end["choices"][0]["index"], end["choices"][0]["finish_reason"]) for end in ends] == [
+        (0, "length"),
+        (1, None),
+    ]
+    assert chunks[-1]["usage"] == usage

@@ -1,6 +1,6 @@
 """A whole (not streamed) chat completion, brought into OpenAI's form whatever the vendor sends."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tollgate.core.annotations import repair_annotations
@@ -72,6 +72,39 @@ def reshape_completion(
         texts=[text for message in messages for text in output_texts(message)],
         audio_tokens=sum(audio_tokens(message) for message in messages),
     )
+
+
+def split_completion(raw: Mapping[str, object]) -> Iterator[dict[str, object]]:
+    """Yield a vendor's whole answer as the chunks of a stream: each message, each finish, usage.
+
+    For vendors that do not stream what was asked for as a stream. Its form is still the vendor's.
+    """
+    around = {name: value for name, value in raw.items() if name not in ("choices", "usage")}
+    choices = raw.get("choices")
+    whole = [
+        (choice, {"index": choice.get("index", position)})
+        for position, choice in enumerate(choices if isinstance(choices, list) else [])
+        if isinstance(choice, Mapping)
+    ]
+    for choice, at in whole:
+        said = choice.get("message")
+        delta = _number_calls(said if isinstance(said, Mapping) else {})
+        yield around | {"choices": [{**choice, **at, "delta": delta, "finish_reason": None}]}
+    for choice, at in whole:
+        reason = choice.get("finish_reason")
+        yield around | {"choices": [{**at, "delta": {}, "finish_reason": reason}]}
+    yield {"choices": [], "usage": raw.get("usage"), "x_groq": raw.get("x_groq")}
+
+
+def _number_calls(message: Mapping[str, object]) -> dict[str, object]:
+    """Return a message whose tool calls have an index: their place in the list."""
+    calls = message.get("tool_calls")
+    numbered = [
+        {**call, "index": position}
+        for position, call in enumerate(calls if isinstance(calls, list) else [])
+        if isinstance(call, Mapping)
+    ]
+    return {**message, "tool_calls": numbered or None}
 
 
 def _choice(

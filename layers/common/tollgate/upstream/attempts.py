@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import httpx
 
 from tollgate.core.catalog import Timeouts
-from tollgate.core.json_text import parse_object
+from tollgate.core.completion_form import split_completion
+from tollgate.core.json_text import dump, parse_object
 from tollgate.errors import (
     UpstreamBrokenError,
     UpstreamError,
@@ -21,6 +22,7 @@ from tollgate.upstream.channels import read_retry_after_s
 from tollgate.upstream.connections import ConnectionWatch, send_or_resend
 from tollgate.upstream.failures import ChannelFailedError
 from tollgate.upstream.refusals import judge_error, judge_event
+from tollgate.upstream.sse import ServerEvent
 from tollgate.upstream.streams import AnswerBytes, EventStream
 from tollgate.upstream.vendor_requests import AnswerShape, VendorRequest
 from tollgate.upstream.vendors import Vendor
@@ -47,12 +49,18 @@ class Attempt:
     renamed: tuple[str, str]
 
     async def open_stream(self) -> EventStream:
-        """Return the stream once its answer has begun.
+        """Return the stream once its answer has begun, made of a whole one where that came.
 
         Raises: ChannelFailedError; UpstreamRefusedError: the vendor refuses this request.
         """
         async with self._answer() as (answer, stack, timer):
-            return await self._begin_stream(answer, stack, timer)
+            if not await self._is_whole(answer, timer):
+                return await self._begin_stream(answer, stack, timer)
+            whole = await self._read_whole(answer, timer)
+            stream = self._new_stream(answer)
+            chunks = [dump(chunk).decode() for chunk in split_completion(whole)]
+            stream.replay(ServerEvent(data=data) for data in [*chunks, "[DONE]"])
+            return stream
 
     async def complete(self) -> dict[str, object]:
         """Return the whole answer, a JSON object with the list that it must have.
@@ -65,14 +73,21 @@ class Attempt:
     async def open_either(self) -> EventStream | dict[str, object]:
         """Return the stream once its answer has begun, or a whole answer sent in its place."""
         async with self._answer() as (answer, stack, timer):
-            if await answer.is_json():
+            if await self._is_whole(answer, timer):
                 return await self._read_whole(answer, timer)
             return await self._begin_stream(answer, stack, timer)
 
-    async def _begin_stream(
-        self, answer: AnswerBytes, stack: AsyncExitStack, timer: asyncio.Timeout
-    ) -> EventStream:
-        stream = EventStream(
+    async def _is_whole(self, answer: AnswerBytes, timer: asyncio.Timeout) -> bool:
+        """Whether JSON came where events were asked for; what is called so is waited for as such.
+
+        The vendor may have billed for it: it is served, and no other channel asked.
+        """
+        if answer.is_named_json:
+            timer.reschedule(None)
+        return await answer.is_json(self.timeouts.between_bytes_s)
+
+    def _new_stream(self, answer: AnswerBytes) -> EventStream:
+        return EventStream(
             self.channel,
             answer,
             decoder=self.vendor.open_decoder(self.shape.event_bytes_max),
@@ -80,6 +95,11 @@ class Attempt:
             secrets=self.secrets,
             renamed=self.renamed,
         )
+
+    async def _begin_stream(
+        self, answer: AnswerBytes, stack: AsyncExitStack, timer: asyncio.Timeout
+    ) -> EventStream:
+        stream = self._new_stream(answer)
         await stream.begin(self._judge_event, self.shape.opens, lambda: timer.reschedule(None))
         stack.pop_all()
         return stream

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -41,17 +41,25 @@ class AnswerBytes:
         self._deadline_s = deadline_s
         self._ahead = b""
 
-    async def is_json(self) -> bool:
-        """Whether the answer is JSON, a whole one and not events, by its name or its first byte.
+    @property
+    def is_named_json(self) -> bool:
+        """Whether its content type says that it is JSON."""
+        return self._kind == "application/json"
 
-        Some send JSON as text/plain; no line of an event stream begins with a brace. The wait has
-        no limit of its own. Raises as `read`.
-        """
+    @property
+    def _kind(self) -> str:
         content_type: str = self._response.headers.get("content-type", "")
-        kind = content_type.partition(";")[0].strip().lower()
-        if kind in ("application/json", "text/event-stream"):
-            return kind == "application/json"
-        while not self._ahead.strip() and (piece := await self._read(math.inf)):
+        return content_type.partition(";")[0].strip().lower()
+
+    async def is_json(self, silence_s: float) -> bool:
+        """Whether the answer is JSON, a whole one and not events, by its first byte.
+
+        Some send JSON as text/plain, or events as JSON; no line of an event stream begins with a
+        brace. Raises as `read`.
+        """
+        if self._kind == "text/event-stream":
+            return False
+        while not self._ahead.strip() and (piece := await self._read(silence_s)):
             self._ahead += piece
         return self._ahead.lstrip().startswith(b"{")
 
@@ -148,6 +156,11 @@ class EventStream:
             if opens(_parse_sound(self._ready[judged], judge)):
                 return
             judged += 1
+
+    def replay(self, events: Iterable[ServerEvent]) -> None:
+        """Be these events and no more: the answer came whole, and was read."""
+        self._ready.extend(events)
+        self._is_over = True
 
     def find_error(self, event: ServerEvent, raw: Mapping[str, object]) -> UpstreamError | None:
         """Return the error that an event carries; `raw`: its data, parsed."""

@@ -21,8 +21,8 @@ from tests.e2e.conftest import link_database, open_account, run_gateway
 from tests.e2e.gateway import Record, micropoints
 from tests.e2e.vendor_runs import Target, run_jobs
 from tests.fakes.replay_upstream import make_replay_app, serve_in_thread
-from tests.recordings import Recording, load_recordings
-from tests.vendors import table
+from tests.recordings import load_recordings
+from tests.vendors import langchain_client, table
 from tests.vendors.cases import (
     CLIENTS,
     Case,
@@ -36,11 +36,20 @@ from tests.vendors.cases import (
     image_jobs,
     is_limited,
 )
-from tests.vendors.errors import EXPECTED, SAID_BY_VENDOR
-from tests.vendors.oracle import read_error_message, read_images, read_model_ids
-from tests.vendors.readings import Reading, UsageRead, differences
+from tests.vendors.charges import judge_record
+from tests.vendors.errors import EXPECTED
+from tests.vendors.judging import (
+    judge_chat,
+    judge_error,
+    judge_images,
+    judge_limited,
+    judge_models,
+)
+from tests.vendors.oracle import (
+    read_model_ids,
+)
+from tests.vendors.readings import Reading
 from tests.vendors.turned import turn
-from tests.vendors.views import PARSING, expect, parsed, settle
 
 IS_REQUIRED = bool(os.environ.get("TOLLGATE_REQUIRE_ALL"))
 IS_WRITING = bool(os.environ.get("TOLLGATE_WRITE_VENDORS"))
@@ -51,6 +60,22 @@ pytestmark = pytest.mark.skipif(
 )
 BALANCE = 10**13
 EVERYONE: tuple[Client, ...] = ("wire", *CLIENTS)
+EVERY_STYLE = ("stream", "whole", "error", "images", "models")
+# What a client has no means to ask for; the bytes themselves are looked at for chat and errors.
+HAS_NONE = {
+    ("images", "wire"),
+    ("images", "langchain"),
+    ("models", "wire"),
+    ("models", "langchain"),
+    ("models", "ai-compatible"),
+    ("models", "ai-openai"),
+}
+STYLES = [
+    (style, client)
+    for style in EVERY_STYLE
+    for client in EVERYONE
+    if (style, client) not in HAS_NONE
+]
 CHAT = """
 [models."{name}"]
 context_tokens_max = 128000
@@ -90,77 +115,19 @@ class Findings:
     def judge(self, job: Job) -> list[str]:
         """Return what is wrong with a job's reading."""
         seen = self.readings[job]
-        problems = [*seen.warnings]
-        if job in self.limited:
-            return _judge_limited(seen, self.raw[replace(job, is_official=False, is_raw=True)])
+        if job not in self.limited:
+            return [*seen.warnings, *self._judge(job, seen)]
+        raw = self.raw[replace(job, is_official=False, is_raw=True)]
+        return judge_limited(self.cases.get((job.case, job.is_stream)), job, seen, raw)
+
+    def _judge(self, job: Job, seen: Reading) -> list[str]:
         if job.kind == "models":
-            return problems + _judge_models(job, seen)
+            return judge_models(job, seen)
         if job.model != job.case:
-            return problems + _judge_error(job, seen)
+            return judge_error(job, seen)
         if job.kind in ("images", "edits"):
-            return problems + _judge_images(job, seen)
-        case = self.cases[job.case, job.is_stream]
-        if job.client == "wire":
-            return problems + ([f"failed: {seen.error}"] if seen.is_failed else [])
-        if job.client in PARSING:
-            seen = _parse_calls(seen)
-        expected = expect(case, job)
-        return differences(expected, settle(expected, seen, job))
-
-
-def _parse_calls(seen: Reading) -> Reading:
-    """Return the reading with arguments in the form that clients which parse them leave."""
-    choices = {
-        index: replace(choice, calls=parsed(choice)) for index, choice in seen.choices.items()
-    }
-    return replace(seen, choices=choices)
-
-
-def _judge_limited(seen: Reading, raw: Reading) -> list[str]:
-    """Hold a client that cannot read the answer well against itself with the vendor's bytes."""
-    if raw.is_failed:
-        return [] if seen.is_failed else ["reads what it cannot read from the vendor"]
-    # What joins choices joins also the ids and the reasons that the vendor left out.
-    return [*seen.warnings, *differences(_without_joined(raw), _without_joined(seen))]
-
-
-def _without_joined(reading: Reading) -> Reading:
-    choices = reading.choices.items()
-    left = {index: replace(choice, calls=[], finish=None) for index, choice in choices}
-    return Reading(choices=left)
-
-
-def _judge_error(job: Job, seen: Reading) -> list[str]:
-    number = job.case[:3]
-    status, code = EXPECTED[number]
-    if seen.error is None:
-        return ["no error"]
-    theirs = next(
-        read_error_message(entry) for entry in load_recordings() if entry.name == job.case
-    )
-    said = seen.error.message
-    problems = []
-    if (seen.error.status, seen.error.code) != (status, code):
-        problems.append(f"{seen.error.status} {seen.error.code}, expected {status} {code}")
-    if number in SAID_BY_VENDOR and theirs and theirs not in said:
-        problems.append(f"says {said}, not {theirs}")
-    if number not in SAID_BY_VENDOR and theirs and theirs in said:
-        problems.append(f"says what is the operator's: {said}")
-    return problems if said else [*problems, "says nothing"]
-
-
-def _judge_images(job: Job, seen: Reading) -> list[str]:
-    recording = next(entry for entry in load_recordings() if entry.name == job.case)
-    if seen.error:
-        return [f"failed: {seen.error}"]
-    return differences(Reading(images=read_images(recording)), seen)
-
-
-def _judge_models(job: Job, seen: Reading) -> list[str]:
-    recording = next(entry for entry in load_recordings() if entry.name == job.case)
-    missing = set(read_model_ids(recording)) - set(seen.models)
-    problems = [f"missing: {sorted(missing)[:5]}"] if missing else []
-    return problems if seen.models == sorted(seen.models) else [*problems, "not sorted"]
+            return judge_images(job, seen)
+        return judge_chat(self.cases[job.case, job.is_stream], job, seen)
 
 
 @pytest.fixture(scope="module")
@@ -226,23 +193,28 @@ def _catalog(replay_url: str) -> Iterator[str]:
     yield from (CHAT.format(name=name, channel="dead") for name in sorted(listed))
 
 
-@pytest.mark.parametrize("client", EVERYONE)
-@pytest.mark.parametrize("style", ["stream", "whole", "error", "images", "models"])
+@pytest.mark.parametrize(("style", "client"), STYLES)
 def test_client_reads_what_the_vendor_says(
-    findings: Findings, client: Client, style: str, caplog: pytest.LogCaptureFixture
+    findings: Findings, style: str, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Texts, calls, reasons, usage, images and errors are the vendor's; nobody warns of anything.
 
     The client "wire" looks at the bytes themselves: docs/wire-format.md, in all its forms.
     """
     jobs = [job for job in findings.readings if job.client == client and _style(job) == style]
-    if not jobs:
-        pytest.skip("this client has none")
-
     problems = {_describe(job): found for job in jobs if (found := findings.results[job])}
 
+    assert jobs
     assert problems == {}
     assert [entry.message for entry in caplog.records if entry.levelno >= logging.WARNING] == []
+
+
+def test_clients_are_asked_for_all_that_they_have(findings: Findings) -> None:
+    """Nothing is left out but what a client cannot do at all, which is named."""
+    asked = {(_style(job), job.client) for job in findings.readings}
+
+    assert asked == set(STYLES)
+    assert asked | HAS_NONE == {(style, client) for style in EVERY_STYLE for client in EVERYONE}
 
 
 def _style(job: Job) -> str:
@@ -266,15 +238,13 @@ def test_every_answer_is_charged_for_the_usage_that_the_vendor_reported(
 ) -> None:
     """By the catalog's price, whatever place and names the vendor has for usage; never for less.
 
-    Where it reports none, the answer is counted, and costs something. Errors cost nothing.
+    Where it reports none, its output is counted, all of it and nothing else. Errors cost nothing.
     """
     cases = {name: case for (name, _), case in findings.cases.items()}
     wrong = {
-        f"{record.model}, {record.outcome}": (record.quota, record.tokens)
+        f"{record.model}, {record.outcome}, {record.tokens}": problems
         for record in findings.records.values()
-        if record.quota != _price(record, cases)
-        or record.quota <= 0
-        or record.outcome != _outcome(record, cases)
+        if (problems := list(judge_record(record, cases.get(record.model))))
     }
 
     assert wrong == {}
@@ -296,28 +266,20 @@ def test_quota_that_was_shown_last_is_what_was_charged(findings: Findings) -> No
     assert {name: findings.records[name].quota for name in shown} == shown
 
 
-def _outcome(record: Record, cases: Mapping[str, Case]) -> str:
-    case = cases.get(record.model)
-    return "broken" if case is not None and case.expected.is_failed else "complete"
+def test_langchain_adds_up_a_plain_names_usage_unless_it_asks_for_it(findings: Findings) -> None:
+    """By its default for addresses of one's own: the remark of docs/vendors.md, and the way out."""
+    case = next(case for case in findings.cases.values() if case.name.startswith("003-"))
+    job = Job(case=case.name, client="langchain", model=case.name, is_stream=True)
+    key, url = findings.target.gateway.api_key, findings.target.gateway.base_url
+    plain = langchain_client.read(job, url, key, case.name).usage
+    official = langchain_client.read(job, url, key, f"{case.name}-official").usage
+    asked = langchain_client.read(replace(job, has_usage=True), url, key, case.name).usage
 
-
-def _price(record: Record, cases: Mapping[str, Case]) -> int:
-    """Return what a record's answer costs, in micropoints, by what the oracle says of its usage."""
-    recording = next(entry for entry in load_recordings() if entry.name == record.model)
-    if record.model not in cases:
-        return _image_price(recording)
-    used = cases[record.model].expected.usage
-    if used is None or not record.is_exact:
-        assert not record.is_exact
-        assert record.tokens["completion"] > 0
-        used = UsageRead(prompt=record.tokens["prompt"], completion=record.tokens["completion"])
-    return 250 * (used.prompt - used.cached) + 125 * used.cached + 1000 * used.completion
-
-
-def _image_price(recording: Recording) -> int:
-    if recording.name.startswith("045-"):
-        return 14 * 500 + 272 * 3000
-    return 1_000_000 * len(read_images(recording))
+    assert asked == case.expected.usage
+    assert asked is not None
+    assert plain is not None
+    assert plain.prompt > 2 * asked.prompt
+    assert official is None
 
 
 def test_old_completions_are_not_served(findings: Findings) -> None:

@@ -60,6 +60,9 @@ _EVENTS: Sequence[object] = (
     {"choices": [{"index": 0, "delta": {"content": [_TOO_DEEP]}}]},
     {"choices": [{"index": 1, "delta": {"content": "x"}, "finish_reason": "stop"}]},
     {"choices": [], "usage": {"prompt_tokens": 10**15, "completion_tokens": 10**15}},
+    {"choices": [{"index": 0, "delta": {}, "error": _REFUSAL, "finish_reason": "error"}]},
+    {"object": "error", **_REFUSAL},
+    {"choices": [{"delta": {"tool_calls": [{"index": 0, "id": "d", "function": {"name": "g"}}]}}]},
 )
 _FIELDS = (
     *("audio", "b64_json", "choices", "code", "completion_tokens", "content", "created", "data"),

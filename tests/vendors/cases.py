@@ -7,6 +7,7 @@ column of docs/wire-format.md's table of streams.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Literal
 
 from tests.recordings import Recording, load_recordings
@@ -18,7 +19,6 @@ type Client = Literal["wire", "python", "node", "langchain", "ai-compatible", "a
 type Kind = Literal["chat", "error", "images", "models", "completions"]
 
 CLIENTS: tuple[Client, ...] = ("python", "node", "langchain", "ai-compatible", "ai-openai")
-_LONG_BYTES = 200_000
 # (official name, include_usage) of the streams that a client asks for.
 FORMS: dict[Client, tuple[tuple[bool, bool], ...]] = {
     "wire": ((False, False), (False, True), (True, True), (True, False)),
@@ -47,16 +47,6 @@ class Case:
     def expected(self) -> Reading:
         """What a good chat answer says."""
         return read_recording(self.recording)
-
-    @property
-    def turn(self) -> int:
-        """The recording's number."""
-        return int(self.name[:3])
-
-    @property
-    def is_long(self) -> bool:
-        """Whether it is so long that one reading a client has to do."""
-        return len(self.recording.body) > _LONG_BYTES
 
     @property
     def is_broken(self) -> bool:
@@ -109,16 +99,11 @@ def chat_cases() -> Iterator[Case]:
 
 
 def chat_jobs(case: Case, client: Client) -> Iterator[Job]:
-    """Yield how a client asks for a chat case: plain and `-official`.
+    """Yield how a client asks for a chat case, each way for plain and `-official` names.
 
-    A turned or very long case is asked for in one of the two, by turns; the bytes themselves are
-    looked at in all four forms that a stream has, two of them a case.
+    The bytes themselves are looked at in all four forms that a stream has.
     """
     forms = FORMS[client] if case.is_stream else ((False, False), (True, False))
-    if len(forms) > 2:
-        forms = forms[case.turn % 2 :: 2]
-    if case.is_turned or case.is_long or client == "ai-openai":
-        forms = (forms[case.turn // 2 % 2],)
     calls = {name for choice in case.expected.choices.values() for _, name, _ in choice.calls}
     for is_official, has_usage in forms:
         yield Job(
@@ -161,10 +146,8 @@ def error_model(case: str, client: Client) -> str:
 def error_jobs(recording: Recording, client: Client) -> Iterator[Job]:
     """Yield how a client meets an error: streaming and not, plain and `-official`."""
     is_image = "images/" in recording.endpoint
-    forms = ((False, False), (False, True)) if is_image else ((False, False), (True, True))
-    if recording.is_stream:
-        forms = ((True, False), (True, True))
-    for is_stream, is_official in forms:
+    styles = (False,) if is_image else (True,) if recording.is_stream else (False, True)
+    for is_stream, is_official in product(styles, (False, True)):
         yield Job(
             case=recording.name,
             client=client,
@@ -181,7 +164,7 @@ def image_jobs(recording: Recording, client: Client) -> Iterator[Job]:
     kind = "edits" if "edits" in recording.endpoint else "images"
     forms = [(False, False), (False, True)]
     if kind == "images" and client in ("python", "node"):
-        forms.append((True, False))
+        forms += [(True, False), (True, True)]
     for is_stream, is_official in forms:
         yield Job(
             case=recording.name,

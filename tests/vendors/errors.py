@@ -1,5 +1,7 @@
 """What each recorded error has to become: the rows of docs/wire-format.md#errors, by hand."""
 
+from tests.vendors.readings import ErrorRead
+
 REFUSED_STREAMS = frozenset({"089-openrouter-stream-error-only", "137-qwen-stream-error-200"})
 
 _OPERATORS = (502, "upstream_error")
@@ -53,3 +55,23 @@ EXPECTED: dict[str, tuple[int, str | None]] = {
 SAID_BY_VENDOR = frozenset(
     number for number, (status, code) in EXPECTED.items() if status in (400, 422)
 )
+# What a client is told of a stream that an error ends: in the vendor's words, these being none of
+# the operator's.
+BROKEN = {
+    "013": ErrorRead(
+        code="upstream_error",
+        message="Could not finish the message because max_tokens or model output limit was reached."
+        " Please try again with higher max_tokens.",
+    ),
+    "070": ErrorRead(
+        code="tool_use_failed",
+        message="Tool call validation failed: tool call validation failed: parameters for tool"
+        " get_something_by_name did not match schema: errors: [missing properties: 'name',"
+        " additionalProperties 'invalid_param' not allowed]",
+    ),
+    "088": ErrorRead(code="400", message="Token limit reached"),
+    "164": ErrorRead(
+        code="upstream_error",
+        message="failed to decode, try again, increasing context size or reducing parallel",
+    ),
+}

@@ -26,7 +26,7 @@ def read(job: Job, base_url: str, api_key: str, model: str) -> Reading:
         model=model,
         max_retries=0,
         n=1 if job.is_stream else job.choices,
-        stream_usage=job.has_usage,
+        stream_usage=job.has_usage or None,
     )
     try:
         return _read_stream(llm) if job.is_stream else _read_whole(llm)

@@ -6,24 +6,40 @@ does not add up.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from itertools import takewhile
 from typing import Any
 
-from tests.accumulate import accumulate
 from tests.recordings import Recording
-from tests.vendors.readings import Choice, Reading, UsageRead
-
-Json = Mapping[str, Any]
+from tests.vendors.errors import BROKEN
+from tests.vendors.raw_fold import fold, output_of
+from tests.vendors.readings import Reading, UsageRead
 
 
 def read_recording(recording: Recording) -> Reading:
     """Return what a good chat recording says, up to the error of a stream that has one."""
     if recording.is_stream:
         return _read_stream(recording)
-    body = json.loads(recording.body)
-    deltas = [{"choices": [choice | {"delta": choice["message"]}]} for choice in body["choices"]]
-    choices = _choices(deltas)
-    return Reading(choices=choices, usage=_usage([body]))
+    whole = _as_chunk(recording)
+    return Reading(choices=fold([whole]), usage=_usage([whole]))
+
+
+def read_output(recording: Recording) -> str:
+    """Return all that a chat recording sells, in its order, as the tokens of it are counted."""
+    chunks = _sound_chunks(recording) if recording.is_stream else [_as_chunk(recording)]
+    return "".join(text for chunk in chunks for text in output_of(chunk))
+
+
+def lacks_finish(recording: Recording) -> bool:
+    """Whether a stream names no finish reason for one of its choices."""
+    if not recording.is_stream:
+        return False
+    seen: dict[int, bool] = {}
+    for chunk in read_chunks(recording.body):
+        for choice in chunk.get("choices") or []:
+            index = choice.get("index") or 0
+            seen[index] = seen.get(index, False) or bool(choice.get("finish_reason"))
+    return not all(seen.values())
 
 
 def read_chunks(body: bytes) -> Iterator[dict[str, Any]]:
@@ -38,38 +54,26 @@ def read_chunks(body: bytes) -> Iterator[dict[str, Any]]:
         yield raw if field == "data" and not is_error else {"error": raw.get("error", raw)}
 
 
+def _as_chunk(recording: Recording) -> dict[str, Any]:
+    """Return a whole answer with its messages as deltas; 127 has an empty delta beside one."""
+    body: dict[str, Any] = json.loads(recording.body)
+    return body | {"choices": [one | {"delta": one["message"]} for one in body["choices"]]}
+
+
+def _sound_chunks(recording: Recording) -> list[dict[str, Any]]:
+    return list(takewhile(lambda chunk: not chunk.get("error"), read_chunks(recording.body)))
+
+
 def _read_stream(recording: Recording) -> Reading:
-    chunks: list[dict[str, Any]] = []
-    for chunk in read_chunks(recording.body):
-        if not chunk.get("error"):
-            chunks.append(chunk)
-            continue
-        used = _usage([*chunks, chunk])
-        return Reading(choices=_choices(chunks, is_complete=False), usage=used, is_failed=True)
-    return Reading(choices=_choices(chunks), usage=_usage(chunks))
-
-
-def _choices(chunks: list[dict[str, Any]], *, is_complete: bool = True) -> dict[int, Choice]:
-    found = accumulate(chunks)
-    return {index: _choice(held, is_complete=is_complete) for index, held in found.items()}
-
-
-def _choice(held: Json, *, is_complete: bool) -> Choice:
-    calls = [(call.get("id") or "", call["name"], call["arguments"]) for call in held["tool_calls"]]
-    function = held.get("function_call")
-    calls += [("", function["name"], function["arguments"])] if function else []
-    finish = held["finish_reason"] or None
-    if is_complete and finish is None:
-        finish = "tool_calls" if calls else "stop"
-    return Choice(
-        text=held.get("content", ""),
-        reasoning=held.get("reasoning_content") or held.get("reasoning") or "",
-        refusal=held.get("refusal", ""),
-        calls=calls,
-        finish=finish,
-        audio=held["audio"].get("transcript", ""),
-        audio_data=len(held["audio"].get("data", "")),
-        sources=[note.get("url_citation", note)["url"] for note in held["annotations"]],
+    sound, everything = _sound_chunks(recording), list(read_chunks(recording.body))
+    if len(sound) == len(everything):
+        return Reading(choices=fold(sound), usage=_usage(sound))
+    failed = everything[len(sound)]
+    return Reading(
+        choices=fold(sound, is_complete=False),
+        usage=_usage([*sound, failed]),
+        is_failed=True,
+        error=BROKEN[recording.name[:3]],
     )
 
 

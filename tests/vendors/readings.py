@@ -92,5 +92,5 @@ def differences(expected: Reading, seen: Reading) -> list[str]:
     return [
         f"{name}: expected {str(wanted[name])[:300]}, read {str(got[name])[:300]}"
         for name in wanted
-        if wanted[name] != got[name] and name != "error"
+        if wanted[name] != got[name]
     ]

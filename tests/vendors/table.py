@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.recordings import Recording, load_recordings
 from tests.vendors.cases import CLIENTS, Client, Job, kind_of
-from tests.vendors.oracle import read_chunks, read_images, read_recording
+from tests.vendors.oracle import lacks_finish, read_images, read_recording
 from tests.vendors.readings import Reading
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "vendors.md"
@@ -42,7 +42,8 @@ _REMARKS = {
     "finish": "The vendor names no finish reason; the gateway does.",
     "counted": "The vendor reports no usage; the gateway counts.",
     "error": "The vendor's stream ends with an error: so it does for every client, after the same"
-    " output. There is no whole answer to ask for.",
+    " output, and with the same sentence. The AI SDK puts a status of its own to it. There is no"
+    " whole answer to ask for.",
     "images": "LangChain's ChatOpenAI has no images. The AI SDK fetches an image that is an address"
     " by itself: here a stand-in answers. S: a whole answer, as the events of a stream.",
     "addresses": "Images that are addresses: the AI SDK's `openai` provider takes only images in"
@@ -141,18 +142,7 @@ def _find_chat(recording: Recording, said: Reading) -> set[str]:
         "custom": "custom-tool" in recording.name,
         "function_call": '"function_call": {' in raw,
         "error": said.is_failed,
-        "finish": not said.is_failed and _lacks_finish(recording),
+        "finish": not said.is_failed and lacks_finish(recording),
         "counted": said.usage is None or (said.usage.completion == 0 and bool(said.choices)),
     }
     return found | {name for name, is_so in flags.items() if is_so}
-
-
-def _lacks_finish(recording: Recording) -> bool:
-    if not recording.is_stream:
-        return False
-    seen: dict[int, bool] = {}
-    for chunk in read_chunks(recording.body):
-        for choice in chunk.get("choices") or []:
-            index = choice.get("index") or 0
-            seen[index] = seen.get(index, False) or bool(choice.get("finish_reason"))
-    return not all(seen.values())

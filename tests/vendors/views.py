@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from tests.vendors.cases import Case, Client, Job
-from tests.vendors.readings import Choice, Reading
+from tests.vendors.readings import Choice, ErrorRead, Reading
 
 # Clients that hand out arguments as the objects that they parsed.
 PARSING = frozenset({"langchain", "ai-compatible", "ai-openai"})
@@ -30,7 +30,15 @@ def expect(case: Case, job: Job) -> Reading:
         choices={0: choices[0]} if job.client in _FIRST_ONLY and choices else choices,
         usage=said.usage if has_usage and not case.is_broken else None,
         is_failed=case.is_broken,
+        error=_told(said.error, job.client) if case.is_broken else None,
     )
+
+
+def _told(error: ErrorRead | None, client: Client) -> ErrorRead | None:
+    """Return what a client tells of an error in mid-stream: the AI SDK makes up its status."""
+    if error is None or client not in _FIRST_ONLY:
+        return error
+    return ErrorRead(message=error.message)
 
 
 def settle(expected: Reading, seen: Reading, job: Job) -> Reading:
@@ -49,7 +57,7 @@ def settle(expected: Reading, seen: Reading, job: Job) -> Reading:
     is_counted = expected.usage is None and seen.usage is not None
     is_due = seen.is_failed or not (job.is_official and job.is_stream and not job.has_usage)
     usage = None if is_counted and is_due and _is_some(seen) else seen.usage
-    return replace(seen, choices=choices, usage=usage)
+    return replace(seen, choices=choices, usage=usage, error=_told(seen.error, job.client))
 
 
 def _is_some(seen: Reading) -> bool:

@@ -27,10 +27,13 @@ def read(job: Job, http: httpx.Client, model: str) -> Reading:
         return _read_error(answer)
     problems = _check_stream(job, answer) if job.is_stream else _check_whole(job, answer)
     frames = _read_frames(answer.text)[0] if job.is_stream else [answer.json()]
+    fields = frames[-1].get("error")
     return Reading(
         warnings=list(dict.fromkeys(problems)),
         quota=frames[-1].get("quota"),
         completion_id=frames[0].get("id"),
+        is_failed=fields is not None,
+        error=ErrorRead(code=fields["code"], message=fields["message"]) if fields else None,
     )
 
 

@@ -246,6 +246,14 @@ def test_whole_answer_has_openais_form() -> None:
     assert found.texts == ["a"]
 
 
+def test_what_is_beside_a_whole_message_is_openais_too() -> None:
+    """An empty error, a delta and a text are left out; null logprobs are OpenAI's own."""
+    choice = {"message": {"content": "a"}, "error": {}, "delta": {}, "text": "a", "logprobs": None}
+    found: Any = reshape_completion({"choices": [choice]}, completion_id="c", model="m", now=5)
+
+    assert set(found.payload["choices"][0]) == {"index", "message", "logprobs", "finish_reason"}
+
+
 def test_whole_answers_tool_calls_get_ids() -> None:
     """Gemini sends empty ids; content is there, and null."""
     found = whole({"tool_calls": [{"id": "", "function": {"name": "f", "arguments": "{}"}}]})

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import json
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -175,6 +176,39 @@ async def test_next_channel_answers_where_only_a_role_has_come() -> None:
     timeouts = make_timeouts(first_byte_s=30.0, between_bytes_s=0.1)
     async with pair(script, timeouts=timeouts) as (made, _, _two):
         assert await made.read() == ("c1", EXPECTED)
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "TEXT/json; x=y"])
+async def test_whole_answer_to_a_stream_is_a_stream(content_type: str) -> None:
+    """The vendor bills for it: it is delivered by parts, and no other channel is asked."""
+    async with pair(answer(COMPLETION, content_type=content_type)) as (made, _, two):
+        channel, events = await made.read()
+
+    chunks = [json.loads(event) for event in events[:-1]]
+    whole = json.loads(COMPLETION)["choices"][0]
+    assert (channel, events[-1], two.bodies) == ("c0", "[DONE]", [])
+    assert [chunk["choices"][0]["delta"] for chunk in chunks[:2]] == [
+        whole["message"] | {"tool_calls": None},
+        {},
+    ]
+
+
+async def test_what_is_called_json_is_waited_for_as_a_whole_answer() -> None:
+    """Its head has come: the time of the first byte is over, and padding has that of silences."""
+
+    async def padded(writer: asyncio.StreamWriter) -> None:
+        head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n"
+        for piece in (head.encode(), b"\n", b" ", COMPLETION):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.15)
+        writer.close()
+
+    timeouts = make_timeouts(first_byte_s=0.2, between_bytes_s=5.0)
+    async with pair(padded, timeouts=timeouts) as (made, _, _two):
+        channel, _ = await made.read()
+
+    assert channel == "c0"
 
 
 async def test_announcements_are_part_of_the_answer() -> None:

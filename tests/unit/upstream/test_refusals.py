@@ -184,6 +184,16 @@ def test_good_streams_have_no_error(recording: Recording) -> None:
             ("'x' takes no images", "invalid_value"),
         ),
         (413, {}, ("The upstream provider refused the request (status 413).", None)),
+        (403, {"message": "no access to x", "code": "model_not_found"}, "not_found"),
+        (403, {"message": "no access to x"}, "credentials"),
+        (403, {"message": "no", "code": "content_filter"}, ("no", "content_filter")),
+        (
+            403,
+            {"message": "flagged", "code": 403, "metadata": {"reasons": ["violence"]}},
+            ("flagged", "content_policy_violation"),
+        ),
+        (403, {"message": "no", "code": 403, "metadata": {"reasons": []}}, "credentials"),
+        (429, {"message": "slow", "metadata": {"reasons": "none"}}, "rate_limit"),
     ],
 )
 def test_judge_error(status: int, error: dict[str, object], expected: object) -> None:
@@ -192,6 +202,36 @@ def test_judge_error(status: int, error: dict[str, object], expected: object) ->
     words = describe(verdict)
 
     assert expected == ((words[0], words[3]) if isinstance(words, tuple) else words)
+
+
+def test_flagged_content_is_no_matter_of_keys_to_the_caller() -> None:
+    """A 403 for what was said is told as OpenAI does, with 400; other statuses stay."""
+    body = parse_error_body(b'{"error": {"code": "content_policy_violation"}}')
+    statuses = [getattr(judge_error(status, body), "status", None) for status in (400, 403, 451)]
+
+    assert statuses == [400, 400, 451]
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "expected"),
+    [
+        (403, {"message": "x"}, True),
+        (403, {"message": "x", "code": "insufficient_quota"}, True),
+        (429, {"message": "x"}, True),
+        (429, {"message": "x", "code": "insufficient_quota"}, False),
+        (401, {"message": "x"}, False),
+        (402, {"message": "x"}, False),
+        (500, {"message": "x"}, False),
+    ],
+)
+def test_what_is_said_of_one_model(
+    status: int, error: dict[str, object], *, expected: bool
+) -> None:
+    """A 403 and a rate limit leave the channel's other models alone."""
+    verdict = judge_error(status, parse_error_body(json.dumps({"error": error}).encode()))
+
+    assert isinstance(verdict, ChannelFailedError)
+    assert verdict.is_models is expected
 
 
 def test_sentence_that_may_quote_the_caller_rests_no_channel() -> None:
@@ -212,6 +252,11 @@ def test_sentence_that_may_quote_the_caller_rests_no_channel() -> None:
         ("message", {"error": {"message": "x", "code": 429}}, "rate_limit"),
         ("message", {"error": {"message": "x", "type": "rate_limit_error"}}, "rate_limit"),
         ("message", {"error": {"message": "x", "code": 401}}, "credentials"),
+        (
+            "message",
+            {"error": {"message": "x", "type": "content_policy_violation"}},
+            ("x", "content_policy_violation", None, "content_policy_violation"),
+        ),
         ("error", {"message": "x"}, "unavailable"),
         ("message", {"object": "error", "message": "x", "code": 429}, "rate_limit"),
         ("message", {"choices": [{"error": {"message": "x", "code": 402}}]}, "credentials"),
@@ -226,7 +271,7 @@ def test_sentence_that_may_quote_the_caller_rests_no_channel() -> None:
         ("message", {"choices": "error"}, None),
     ],
 )
-def test_judge_event(event: str, raw: dict[str, object], expected: str | None) -> None:
+def test_judge_event(event: str, raw: dict[str, object], expected: object) -> None:
     """An error in an event is judged by the status that it names, else by its words."""
     assert expected == describe(judge_event(event, raw))
 

@@ -31,13 +31,18 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorBody:
-    """What an error body says. `status`: the HTTP status that the body itself names, if any."""
+    """What an error body says.
+
+    `status`: the HTTP status that the body itself names, if any. `is_flagged`: it lists what a
+    moderation found in the request.
+    """
 
     message: str | None = None
     error_type: str | None = None
     param: str | None = None
     code: str | None = None
     status: int | None = None
+    is_flagged: bool = False
 
     @property
     def words(self) -> frozenset[str]:
@@ -68,6 +73,7 @@ def read_error(raw: Mapping[str, object]) -> ErrorBody:
         param=_text(fields.get("param")) or _join_location(fields.get("detail")),
         code=_text(fields.get("reason")) or _text(code),
         status=_status(code) or _status(fields.get("status_code")),
+        is_flagged=_has_reasons(fields.get("metadata")),
     )
 
 
@@ -121,6 +127,11 @@ def _without_parts(text: str, secret: str) -> str:
 
 def _fold(text: str) -> str:
     return "".join(char.lower() if char.isascii() else char for char in text)
+
+
+def _has_reasons(metadata: object) -> bool:
+    reasons = metadata.get("reasons") if isinstance(metadata, Mapping) else None
+    return isinstance(reasons, list) and bool(reasons)
 
 
 def _find_message(fields: Mapping[str, object]) -> str | None:

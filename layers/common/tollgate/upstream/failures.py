@@ -17,6 +17,8 @@ type Reason = Literal[
     "rate_limit", "timeout", "not_found", "credentials", "unavailable", "unsupported"
 ]
 
+_FORBIDDEN = 403
+
 
 class ChannelFailedError(UpstreamError):
     """One channel could not answer; the next one is tried. Never leaves this package.
@@ -39,6 +41,14 @@ class ChannelFailedError(UpstreamError):
         self.status = status
         self.retry_after_s = retry_after_s
         self.is_resting = is_resting
+
+    @property
+    def is_models(self) -> bool:
+        """Whether it says nothing of the channel's other models: a limit, or a right, of one.
+
+        A 403 may even be about a single request, by a firewall that does not like its text.
+        """
+        return self.reason == "rate_limit" or self.status == _FORBIDDEN
 
 
 class RequestUnsupportedError(ChannelFailedError):

@@ -1,8 +1,9 @@
 """What an upstream's error means: the caller's fault, or a reason to try the next channel.
 
     400 406 411 413 414 415 422 431 451 …   the request: said to the caller, in the vendor's words
+    content that a moderation has flagged   the request, under 403 too
+    404, an unknown model or deployment     the channel's configuration, under 403 too
     401 402 403, no credit, a bad key       the operator: never said to the caller
-    404, an unknown model or deployment     the channel's configuration
     429                                     the channel's rate limit
     3xx 405 407 408 409 425 5xx             the channel is down
 
@@ -12,13 +13,16 @@ operator.
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from tollgate.errors import UpstreamBrokenError, UpstreamRefusedError
 from tollgate.upstream.error_bodies import WORD_CHARS_MAX, ErrorBody, clean, find_error
 from tollgate.upstream.failures import ChannelFailedError
 
-_OPERATOR_STATUSES = frozenset({401, 402, 403})
+_FORBIDDEN = 403
+_OPERATOR_STATUSES = frozenset({401, 402, _FORBIDDEN})
 _DOWN_STATUSES = frozenset({405, 407, 408, 409, 425})
+_OF_NO_MODEL = _DOWN_STATUSES | {401, 402, 429}  # whatever their words are
 _OPERATOR_WORDS = frozenset(
     {
         "account_deactivated",
@@ -42,6 +46,13 @@ _UNKNOWN_MODEL_WORDS = frozenset(
         "model_not_available",
         "model_not_found",
         "not_found_error",
+    }
+)
+_MODERATION_WORDS = frozenset(
+    {
+        "content_filter",
+        "content_policy_violation",
+        "moderation_blocked",
     }
 )
 _RATE_LIMIT_WORDS = frozenset(
@@ -88,18 +99,28 @@ def judge_error(
     `secrets`: what the vendor may echo and the caller must not see; `renamed`: the model's name at
     the vendor, and the caller's.
     """
+    if _is_moderated(status, body):
+        return _refuse_content(status, body, secrets, renamed)
+    failure = _find_failure(status, body, retry_after_s)
+    return failure or _refuse(status, body, secrets, renamed)
+
+
+def _find_failure(
+    status: int, body: ErrorBody, retry_after_s: float | None
+) -> ChannelFailedError | None:
+    """Return why the channel failed; None where the request is the caller's to mend."""
+    if _is_unknown_model(status, body):
+        return ChannelFailedError("not_found", status=status, is_resting=False)
     if _is_operators(status, body):
         return ChannelFailedError("credentials", status=status)
     if status == 429:  # noqa: PLR2004 - HTTP's own number
         return ChannelFailedError("rate_limit", status=status, retry_after_s=retry_after_s)
     if status in _DOWN_STATUSES or not 400 <= status < 500:  # noqa: PLR2004 - HTTP's own numbers
         return ChannelFailedError("unavailable", status=status, retry_after_s=retry_after_s)
-    if _is_unknown_model(status, body):
-        return ChannelFailedError("not_found", status=status, is_resting=False)
     if _OPERATOR_SENTENCES.search(body.message or ""):
         # The sentence may quote the caller: that must not send the channel to rest.
         return ChannelFailedError("credentials", status=status, is_resting=False)
-    return _refuse(status, body, secrets, renamed)
+    return None
 
 
 def judge_event(
@@ -143,12 +164,23 @@ def _is_operators(status: int, body: ErrorBody) -> bool:
     return status in _OPERATOR_STATUSES or bool(body.words & _OPERATOR_WORDS)
 
 
+def _is_moderated(status: int, body: ErrorBody) -> bool:
+    """Whether a 4xx is about what the request says, and not about who asks.
+
+    Source of 403 for it: OpenRouter, "Errors and Debugging", whose `metadata` has the reasons then.
+    """
+    is_flagged = body.is_flagged or bool(body.words & _MODERATION_WORDS)
+    return 400 <= status < 500 and is_flagged  # noqa: PLR2004 - HTTP's own numbers
+
+
 def _is_unknown_model(status: int, body: ErrorBody) -> bool:
     """A 404 about another parameter is the caller's: a file that does not exist, say.
 
     OpenAI's images call an unknown model an invalid value, as they do one that cannot do what is
     asked: only the sentence tells them apart.
     """
+    if status in _OF_NO_MODEL or not 400 <= status < 500:  # noqa: PLR2004 - HTTP's own numbers
+        return False
     if body.words & _UNKNOWN_MODEL_WORDS:
         return True
     if body.param == "model" and body.code == "invalid_value":
@@ -160,7 +192,18 @@ def _status_by_words(body: ErrorBody) -> int:
     """Return the status that an error inside a 200 would have had."""
     if body.words & _RATE_LIMIT_WORDS:
         return 429
-    return 400 if body.words & (_REQUEST_WORDS | _UNKNOWN_MODEL_WORDS) else 502
+    is_requests = body.words & (_REQUEST_WORDS | _UNKNOWN_MODEL_WORDS | _MODERATION_WORDS)
+    return 400 if is_requests or body.is_flagged else 502
+
+
+def _refuse_content(
+    status: int, body: ErrorBody, secrets: Collection[str], renamed: tuple[str, str]
+) -> UpstreamRefusedError:
+    """Refuse what was said, as OpenAI does: to our caller a 403 would be about the key."""
+    is_word = body.code is not None and not body.code.isdigit()
+    code = body.code if is_word else "content_policy_violation"
+    meant = 400 if status in _OPERATOR_STATUSES else status
+    return _refuse(meant, replace(body, code=code), secrets, renamed)
 
 
 def _refuse(

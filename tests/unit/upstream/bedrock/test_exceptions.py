@@ -45,6 +45,18 @@ def test_reasons_to_try_the_next_channel(
 
 
 @pytest.mark.parametrize(
+    ("name", "expected"),
+    [("AccessDeniedException", True), ("ExpiredTokenException", False)],
+)
+def test_access_is_a_models_and_the_signature_the_channels(name: str, *, expected: bool) -> None:
+    """A model that the account may not call leaves the others alone; no signature fits any."""
+    failure = judge(name, 403)
+
+    assert isinstance(failure, ChannelFailedError)
+    assert failure.is_models is expected
+
+
+@pytest.mark.parametrize(
     "message",
     [
         "The provided model identifier is invalid.",

@@ -2,7 +2,8 @@
 
 An answer names its exception in a header or in its body, a stream in a frame's header. The names
 decide: some come with a status that means something else at other vendors (424 is the model's
-fault, not the caller's).
+fault, not the caller's). What is wrong with the signature is wrong for all models, as a 401 is
+elsewhere; AccessDeniedException is said of one.
 Source: "Errors" of Converse in botocore's model of bedrock-runtime; "Common Errors" in its API
 reference for those of the signature.
 """
@@ -15,11 +16,11 @@ from tollgate.upstream.error_bodies import ErrorBody
 
 _STATUSES = {
     "accessdeniedexception": 403,
-    "expiredtokenexception": 403,
-    "incompletesignature": 403,
+    "expiredtokenexception": 401,
+    "incompletesignature": 401,
     "internalserverexception": 500,
-    "invalidsignatureexception": 403,
-    "missingauthenticationtokenexception": 403,
+    "invalidsignatureexception": 401,
+    "missingauthenticationtokenexception": 401,
     "modelerrorexception": 502,
     "modelnotreadyexception": 429,
     "modelstreamerrorexception": 502,
@@ -29,7 +30,7 @@ _STATUSES = {
     "servicequotaexceededexception": 429,
     "serviceunavailableexception": 503,
     "throttlingexception": 429,
-    "unrecognizedclientexception": 403,
+    "unrecognizedclientexception": 401,
     "validationexception": 400,
 }
 _MODEL_FAULT = 424

@@ -249,6 +249,33 @@ async def test_refusal_is_the_callers_and_ends_the_search(status: int) -> None:
 
 
 @pytest.mark.parametrize(
+    "script",
+    [
+        error(422, "no such field", param="stream_options.include_usage"),
+        answer(
+            b'{"object": "error", "message": {"detail": [{"type": "extra_forbidden",'
+            b' "loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}]}}',
+            status=422,
+        ),
+        stream(b'data: {"error": {"message": "no", "code": 400, "param": "stream_options"}}\n\n'),
+    ],
+)
+async def test_refusal_of_a_field_that_we_added_is_no_callers(script: Script) -> None:
+    """The caller asked for no options: the next channel answers, and this one does not rest."""
+    async with pair(script) as (made, one, _):
+        assert [(await made.read())[0] for _ in range(2)] == ["c1", "c1"]
+        assert len(one.bodies) == 2
+
+
+async def test_refusal_of_our_field_everywhere_is_the_operators() -> None:
+    """Where no other channel is left the caller is not told to mend what it did not send."""
+    script = error(422, "no such field", param="stream_options")
+    async with serving(script) as one, world(one.base_url) as made:
+        with pytest.raises(UpstreamUnavailableError):
+            await made.read()
+
+
+@pytest.mark.parametrize(
     ("scripts", "expected"),
     [
         ([error(429, head="retry-after: 7\r\n"), error(429, head="retry-after-ms: 2500\r\n")], 3),

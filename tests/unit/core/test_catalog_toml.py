@@ -67,6 +67,7 @@ def test_everything_said() -> None:
         key = "AZURE_KEY"
         api_version = "2024-10-21"
         output_limit_field = "max_completion_tokens"
+        stream_options = false
         headers = { "x-team" = "sales" }
         timeouts = { connect_s = 1.5, first_byte_s = 2, between_bytes_s = 3, total_s = 4 }
         [models."gpt-4.1"]
@@ -90,6 +91,7 @@ def test_everything_said() -> None:
         api_version="2024-10-21",
         headers={"x-team": "sales"},
         output_limit_field="max_completion_tokens",
+        has_stream_options=False,
         timeouts=Timeouts(connect_s=1.5, first_byte_s=2.0, between_bytes_s=3.0, total_s=4.0),
     )
     model = Model(
@@ -306,6 +308,7 @@ def test_unfit_amounts(kind: str, amount: str) -> None:
             "channels.main.output_limit_field",
             "must be one of max_tokens, max_completion_tokens",
         ),
+        (in_channel("stream_options = 1"), "channels.main.stream_options", "must be true or false"),
         (in_channel("headers = 1"), "channels.main.headers", "must be a table"),
         (in_channel("headers = { a = 1 }"), "channels.main.headers.a", "must be text"),
         (in_channel(r'headers = { a = "b\r\nc" }'), "channels.main.headers.a", "must be a header"),

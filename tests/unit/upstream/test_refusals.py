@@ -405,6 +405,15 @@ def test_bodies_without_words(body: bytes) -> None:
     assert str(verdict) == "The upstream provider refused the request (status 422)."
 
 
+def test_report_in_place_of_the_message() -> None:
+    """Mistral's validation report says which field it is about."""
+    report = {"type": "extra_forbidden", "loc": ["body", "stream_options"], "msg": "Not permitted"}
+    body = {"object": "error", "message": {"detail": [report]}, "type": "invalid_request_error"}
+    found = parse_error_body(json.dumps(body).encode())
+
+    assert (found.param, found.message) == ("stream_options", "stream_options: Not permitted")
+
+
 def test_error_in_a_list() -> None:
     """Gemini wraps its error object in an array."""
     body = b'[{"error": {"code": 400, "message": "Bad schema", "status": "INVALID_ARGUMENT"}}]\n'

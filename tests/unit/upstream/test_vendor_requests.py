@@ -98,6 +98,32 @@ def test_streams_always_report_usage(options: object, expected: object) -> None:
     assert (True, expected) == (body["stream"], body["stream_options"])
 
 
+def test_channel_that_does_not_know_stream_options_gets_none() -> None:
+    """Neither ours nor the caller's; the stream is asked for all the same."""
+    for asked in ({}, {"stream_options": {"include_usage": True}}):
+        made = make(openai(has_stream_options=False), asked, is_stream=True)
+        body = json.loads(made.content)
+
+        assert (body["stream"], "stream_options" in body) == (True, False)
+        assert made.own_fields == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("body", "limit", "expected"),
+    [
+        ({}, None, {"stream_options"}),
+        ({"stream_options": None}, 9, {"stream_options", "max_tokens"}),
+        ({"stream_options": {}, "max_tokens": 50}, 9, set()),
+        ({"stream_options": {}, "max_completion_tokens": 50}, None, {"max_tokens"}),
+    ],
+)
+def test_fields_that_the_caller_did_not_send_are_ours(
+    body: dict[str, object], limit: int | None, expected: set[str]
+) -> None:
+    """A vendor that does not know one of them refuses us."""
+    assert make(openai(), body, output_limit=limit, is_stream=True).own_fields == expected
+
+
 def test_whole_answers_are_asked_for_as_the_caller_did() -> None:
     """Nothing but the model is changed, and fields that we do not know are kept."""
     asked = {"model": "story", "stream": False, "x": [1], "max_tokens": 5}

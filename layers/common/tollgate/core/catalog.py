@@ -40,7 +40,7 @@ class Channel:
     Bedrock: before `/model/`). `region` is Bedrock's, which takes no key: its requests are signed.
     `key_name` names the entry of the provider secret, or the environment variable, that holds the
     API key; None: no key is sent. `output_limit_field` is the parameter that this vendor reads an
-    output limit from.
+    output limit from. `has_stream_options`: it knows the parameter that asks a stream for usage.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Channel:
     region: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     output_limit_field: OutputLimitField = "max_tokens"
+    has_stream_options: bool = True
     timeouts: Timeouts = Timeouts()
 
 

@@ -38,6 +38,7 @@ def _read_openai_fields(table: Table) -> dict[str, Any]:
         "output_limit_field": table.take_choice(
             "output_limit_field", ("max_tokens", "max_completion_tokens"), "max_tokens"
         ),
+        "has_stream_options": table.take_flag("stream_options", default=True),
     }
 
 

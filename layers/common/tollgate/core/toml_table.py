@@ -76,6 +76,13 @@ class Table:
         """Return an entry of any type, or None."""
         return self._values.pop(name, None)
 
+    def take_flag(self, name: str, *, default: bool) -> bool:
+        """Return true or false."""
+        value = self._values.pop(name, default)
+        if not isinstance(value, bool):
+            raise CatalogError(self.child(name), "must be true or false")
+        return value
+
     def take_count(self, name: str, *, at_least: int, default: int | None = None) -> int:
         """Return a whole number."""
         value = self.take(name, int, default)

@@ -158,18 +158,30 @@ class Attempt:
         with contextlib.suppress(UpstreamError):
             body = await answer.read_all(bytes_max=ERROR_BYTES_MAX)
         status, error = self.vendor.read_error(response.status_code, response.headers, body)
-        raise judge_error(
+        verdict = judge_error(
             status,
             error,
             retry_after_s=read_retry_after_s(response.headers, time.time()),
             secrets=self.secrets,
             renamed=self.renamed,
         )
+        raise self._spare_caller(verdict)
 
     def _judge_event(
         self, event: str, raw: Mapping[str, object]
     ) -> ChannelFailedError | UpstreamRefusedError | None:
-        return judge_event(event, raw, secrets=self.secrets, renamed=self.renamed)
+        verdict = judge_event(event, raw, secrets=self.secrets, renamed=self.renamed)
+        return verdict and self._spare_caller(verdict)
+
+    def _spare_caller(
+        self, verdict: ChannelFailedError | UpstreamRefusedError
+    ) -> ChannelFailedError | UpstreamRefusedError:
+        """Return a refusal as the channel's fault where it is of a field that we have added."""
+        param = getattr(verdict, "param", None) or ""
+        if param.partition(".")[0] not in self.request.own_fields:
+            return verdict
+        status = getattr(verdict, "status", None)
+        return ChannelFailedError("configuration", status=status, is_resting=False)
 
     async def _send(self, timer: asyncio.Timeout, deadline_s: float) -> httpx.Response:
         watch = _Watch(timer, first_byte_s=self.timeouts.first_byte_s, deadline_s=deadline_s)

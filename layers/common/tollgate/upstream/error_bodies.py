@@ -62,10 +62,14 @@ def read_error(raw: Mapping[str, object]) -> ErrorBody:
     """Return what the vendor's error object says, in any of the shapes that vendors use.
 
     `{"error": {…}}`, `{"error": "…"}`, `{"message": …}`, `{"detail": "…"}`, `{"detail": [{"loc",
-    "msg"}]}`, with a numeric `code`, or with `reason` for it.
+    "msg"}]}`, with a numeric `code`, or with `reason` for it; or `{"message": {…}}` with one
+    of them.
     """
     error = raw.get("error")
     fields = error if isinstance(error, Mapping) else raw
+    nested = fields.get("message")
+    if isinstance(nested, Mapping):  # Mistral's: the report is the message
+        fields = {**fields, **nested, "message": nested.get("message")}
     code = fields.get("code")
     return ErrorBody(
         message=_find_message(fields),

@@ -14,7 +14,13 @@ from tollgate.errors import (
 )
 
 type Reason = Literal[
-    "rate_limit", "timeout", "not_found", "credentials", "unavailable", "unsupported"
+    "rate_limit",
+    "timeout",
+    "not_found",
+    "credentials",
+    "configuration",
+    "unavailable",
+    "unsupported",
 ]
 
 _FORBIDDEN = 403

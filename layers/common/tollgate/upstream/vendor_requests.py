@@ -26,6 +26,7 @@ from tollgate.upstream.sse import EVENT_BYTES_MAX
 USER_AGENT = "tollgate/0.1"
 _AZURE_V1_VERSIONS = frozenset({None, "", "v1"})
 _OUTPUT_LIMIT_FIELDS = ("max_completion_tokens", "max_tokens")
+_ADDED_FIELDS = frozenset({"stream_options", *_OUTPUT_LIMIT_FIELDS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +51,15 @@ class AnswerShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """A request's body; pieces are sent in their order, and again on the next channel."""
+    """A request's body; pieces are sent in their order, and again on the next channel.
+
+    `own_fields`: those that the caller's body has not, so that a vendor which does not know one
+    refuses us and not the caller.
+    """
 
     content_type: str
     body: bytes | Pieces
+    own_fields: frozenset[str] = frozenset()
 
 
 class Call(Protocol):
@@ -127,16 +133,27 @@ class ChatCall:
 
     def encode(self, channel: Channel, route: Route) -> Content:
         """Return the caller's body with what this channel needs."""
-        return Content(content_type="application/json", body=dump(_body(self, channel, route)))
+        body = _body(self, channel, route)
+        return Content(
+            content_type="application/json",
+            body=dump(body),
+            own_fields=frozenset(
+                name for name in _ADDED_FIELDS & body.keys() if self.body.get(name) is None
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VendorRequest:
-    """A POST, ready to send. Not to be logged: `headers` hold the key."""
+    """A POST, ready to send. Not to be logged: `headers` hold the key.
+
+    `own_fields`: see `Content`.
+    """
 
     url: str
     headers: Mapping[str, str]
     content: bytes | Pieces
+    own_fields: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         """Return the address only."""
@@ -150,6 +167,7 @@ def make_request(call: Call, *, channel: Channel, route: Route, key: str | None)
         url=_url(call, channel, route),
         headers=_headers(call, content, channel) | _credentials(channel, key),
         content=content.body,
+        own_fields=content.own_fields,
     )
 
 
@@ -188,6 +206,8 @@ def _body(call: ChatCall, channel: Channel, route: Route) -> dict[str, object]:
         options = body.get("stream_options")
         asked = options if isinstance(options, Mapping) else {}
         body |= {"stream": True, "stream_options": {**asked, "include_usage": True}}
+    if not channel.has_stream_options:
+        body.pop("stream_options", None)
     limit = output_limit(call)
     for name in _OUTPUT_LIMIT_FIELDS:
         body.pop(name, None)

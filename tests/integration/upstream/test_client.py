@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from tollgate.core.catalog import Catalog, Channel, Route, Timeouts
@@ -586,6 +587,24 @@ async def test_closed_pooled_connection_is_tried_once_more() -> None:
         assert await made.read() == ("c0", EXPECTED)
         assert await made.read() == ("c0", EXPECTED)
         assert (len(one.bodies), one.connections, len(two.bodies)) == (3, 2, 0)
+
+
+async def test_garbage_on_a_pooled_connection_is_an_answer() -> None:
+    """A vendor that has answered, however badly, has had the request: it is not sent again."""
+    async with pair(GOOD, raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")) as (made, one, _):
+        assert [(await made.read())[0] for _ in range(2)] == ["c0", "c1"]
+        assert (len(one.bodies), one.connections) == (2, 1)
+
+
+async def test_vendor_that_does_not_take_the_request_is_given_up() -> None:
+    """A line that takes none of a large body's bytes for as long as a silence may last."""
+    timeouts = make_timeouts(between_bytes_s=0.2)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/v1"
+        async with serving(GOOD) as two, world(url, two.base_url, timeouts=timeouts) as made:
+            call = replace(made.call(), body={"messages": [], "x": "x" * 20_000_000})
+            async with asyncio.timeout(5), await made.upstream.open_stream(call) as events:
+                assert events.channel == "c1"
 
 
 async def test_connections_are_reused() -> None:

@@ -188,13 +188,18 @@ class Attempt:
         return await send_or_resend(lambda: self._send_once(watch), watch)
 
     async def _send_once(self, watch: "_Watch") -> httpx.Response:
-        connect_s = self.timeouts.connect_s
+        limits = self.timeouts
         request = self.http.build_request(
             "POST",
             self.request.url,
             headers=self.request.headers,
             content=self.request.content,
-            timeout=httpx.Timeout(None, connect=connect_s, pool=connect_s),
+            timeout=httpx.Timeout(
+                None,
+                connect=limits.connect_s,
+                pool=limits.connect_s,
+                write=limits.between_bytes_s,
+            ),
             extensions={"trace": watch},
         )
         return await self.http.send(request, stream=True)
@@ -204,6 +209,7 @@ class _Watch(ConnectionWatch):
     """Starts the wait for the first byte once the request has been sent."""
 
     def __init__(self, timer: asyncio.Timeout, *, first_byte_s: float, deadline_s: float) -> None:
+        super().__init__()
         self._timer = timer
         self._first_byte_s = first_byte_s
         self._deadline_s = deadline_s

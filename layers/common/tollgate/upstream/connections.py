@@ -1,27 +1,46 @@
 """When a request is sent a second time: only where a pooled connection had been closed before it.
 
-A server may close an idle connection at any time, and the client learns of it by sending. A request
-that broke a connection of its own may have been served, and paid for: that one is not repeated.
+A server may close an idle connection at any time, and the client learns of it by sending: at once,
+and without a byte of an answer. A request that broke a connection of its own, or one that had taken
+it and then was silent for a while, may have been served, and paid for: that one is not repeated.
 """
 
+import time
 from collections.abc import Awaitable, Callable
 
 import httpx
 
+RESEND_WITHIN_S = 1.0  # a line that was closed before says so within a round trip
+
 
 class ConnectionWatch:
-    """Hears from httpcore whether a request had to make its connection; an httpx `trace`.
+    """Hears from httpcore how far a request has come; an httpx `trace`.
 
     Source: https://www.encode.io/httpcore/extensions/#trace
     """
 
-    is_new_connection = False
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock`: seconds."""
+        self._clock = clock
+        self._is_new_connection = False
+        self._sent_at_s: float | None = None
 
     async def __call__(self, event: str, info: object) -> None:
         """Called with names such as `connection.connect_tcp.started`."""
         del info
         if event == "connection.connect_tcp.started":
-            self.is_new_connection = True
+            self._is_new_connection = True
+        elif event == "http11.send_request_body.complete":
+            self._sent_at_s = self._clock()
+
+    def was_closed_before(self, error: httpx.HTTPError) -> bool:
+        """Whether `error` is that of a pooled connection that nobody had read the request from."""
+        if self._is_new_connection:
+            return False
+        if self._sent_at_s is None:  # nobody has the whole of it
+            return True
+        is_soon = self._clock() - self._sent_at_s <= RESEND_WITHIN_S
+        return is_soon and not _is_answer(error)
 
 
 async def send_or_resend(
@@ -34,7 +53,13 @@ async def send_or_resend(
     """
     try:
         return await send()
-    except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-        if watch.is_new_connection:
+    except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
+        if not watch.was_closed_before(error):
             raise
     return await send()
+
+
+def _is_answer(error: httpx.HTTPError) -> bool:
+    """Whether bytes came that are no HTTP: httpcore's error is raised over its parser's then."""
+    parsers = getattr(error.__cause__, "__context__", None)
+    return isinstance(error, httpx.RemoteProtocolError) and parsers is not None

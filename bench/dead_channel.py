@@ -10,6 +10,7 @@ import random
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
+from tollgate.core.catalog import Route
 from tollgate.upstream.cooldowns import CooldownRules
 from tollgate.upstream.failures import ChannelFailedError
 from tollgate.upstream.rests import Rests
@@ -20,6 +21,8 @@ REQUESTS_EVERY_S = 5.0
 AFTER_S = 300.0
 READ_USD_A_MILLION = 0.125 / 2  # half a read unit each; us-east-1, on demand, November 2026
 WRITE_USD_A_MILLION = 0.625
+
+_ROUTE = Route(channel="c", upstream_model="m")
 
 
 @dataclass(slots=True)
@@ -77,15 +80,16 @@ class _Simulation:
         """Serve one request; return whether the channel was asked."""
         rests.look()
         await rests.catch_up()
-        is_asked = await rests.may_ask("c")
+        leave = await rests.ask(_ROUTE)
+        is_asked = leave is not None
         if is_dead:
             self.outage.requests += 1
             self.outage.calls += is_asked
             self.outage.first_minute += is_asked and self.now_s < 60
-        if is_asked and is_dead:
-            rests.note_failure("c", ChannelFailedError("unavailable", status=500))
-        elif is_asked:
-            rests.note_answer("c")
+        if leave is not None and is_dead:
+            rests.note_failure(leave, ChannelFailedError("unavailable", status=500))
+        elif leave is not None:
+            rests.note_answer(leave)
         await asyncio.sleep(0)
         return is_asked
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tollgate.core.rests import Rest
 from tollgate.ledger.rests import DynamoRestBoard
-from tollgate.upstream.rests import RestBoard
+from tollgate.upstream.shared_rests import RestBoard
 
 from tests.fakes.rest_board import FakeRestBoard
 
@@ -35,6 +35,25 @@ async def test_longer_rest_stands(board: RestBoard) -> None:
     assert await board.post("a", rest(5, 2)) == (False, {"a": rest(5), "pk": rest(9)})
     assert await board.post("a", rest(6, 2)) == (True, {"a": rest(6, 2), "pk": rest(9)})
     assert await board.read() == {"a": rest(6, 2), "pk": rest(9)}
+
+
+async def test_all_of_a_rest_is_kept(board: RestBoard) -> None:
+    """The vendor's own time too, and a name with a model's in it."""
+    dated = Rest(until_ms=9, faults=0, asked_ms=7)
+    await board.post("a gpt-4.1", dated)
+
+    assert await board.read() == {"a gpt-4.1": dated}
+
+
+async def test_post_takes_stale_rests_off(board: RestBoard) -> None:
+    """One write does both; what is refused takes nothing off, and what is not there is no error."""
+    await board.post("old", rest(1))
+    await board.post("a", rest(5))
+    assert await board.post("a", rest(4), stale=["old"]) == (
+        False,
+        {"a": rest(5), "old": rest(1)},
+    )
+    assert await board.post("a", rest(6), stale=["old", "gone"]) == (True, {"a": rest(6)})
 
 
 async def test_probe_is_claimed_once(board: RestBoard) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tollgate.errors import TollgateError
+from tollgate.errors import TollgateError, UpstreamError
 from tollgate.upstream.client import Call, Completion
 from tollgate.upstream.refusals import error_in_event
 from tollgate.upstream.sse import ServerEvent
@@ -21,6 +21,7 @@ class FakeEventStream:
     def __init__(self, steps: Sequence[Step]) -> None:
         self._steps = steps
         self.is_closed = False
+        self.ending = ""
 
     async def __aiter__(self) -> AsyncIterator[ServerEvent]:
         for step in self._steps:
@@ -33,6 +34,12 @@ class FakeEventStream:
 
     def find_error(self, event: ServerEvent, raw: Any) -> Any:
         return error_in_event(event.event, raw)
+
+    def note_complete(self) -> None:
+        self.ending = "complete"
+
+    def note_broken(self, error: UpstreamError) -> None:
+        self.ending = f"broken: {type(error).__name__}"
 
     async def aclose(self) -> None:
         self.is_closed = True

@@ -24,6 +24,7 @@ TollgateError
 │   │   └── UpstreamModelMissingError  no channel of the model knows it
 │   ├── UpstreamRateLimitedError   every channel is at its rate limit
 │   ├── UpstreamUnavailableError   every channel is down, or refuses the operator
+│   │   └── UpstreamRestingError   every channel has named the time before which it wants no call
 │   ├── UpstreamTimeoutError       too slow, or the Lambda's time is up
 │   ├── WebSearchFailedError       no search provider gave results
 │   └── UpstreamBrokenError        the answer broke off after it had begun
@@ -253,6 +254,15 @@ class UpstreamUnavailableError(UpstreamError):
         super().__init__("The upstream provider failed to answer. Please try again.")
 
 
+class UpstreamRestingError(UpstreamUnavailableError):
+    """Every channel of the model has named a time before which it does not want to be asked."""
+
+    def __init__(self, *, retry_after_s: int) -> None:
+        """`retry_after_s`: whole seconds until the first of them is ready, at least 1."""
+        super().__init__()
+        self.retry_after_s = retry_after_s
+
+
 class UpstreamTimeoutError(UpstreamError):
     """The upstream took longer than the gateway waits."""
 
@@ -281,10 +291,15 @@ class UpstreamBrokenError(UpstreamError):
         message: str = "The upstream provider broke off its answer.",
         *,
         code: str | None = None,
+        is_requests: bool = False,
     ) -> None:
-        """`message`: the upstream's words where they concern the caller."""
+        """`message`: the upstream's words where they concern the caller.
+
+        `is_requests`: what broke it is the request, not the channel.
+        """
         super().__init__(message)
         self.code = code
+        self.is_requests = is_requests
 
 
 class ConfigurationError(TollgateError):

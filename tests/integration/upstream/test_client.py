@@ -5,6 +5,7 @@ import gzip
 import json
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,6 +15,7 @@ from tollgate.core.catalog import Catalog, Channel, Route, Timeouts
 from tollgate.errors import (
     TollgateError,
     UpstreamBrokenError,
+    UpstreamError,
     UpstreamRateLimitedError,
     UpstreamRefusedError,
     UpstreamTimeoutError,
@@ -81,7 +83,9 @@ class World:
             asyncio.timeout(10),
             await self.upstream.open_stream(self.call()) as events,
         ):
-            return events.channel, [event.data async for event in events]
+            data = [event.data async for event in events]
+            events.note_complete()
+            return events.channel, data
 
 
 @asynccontextmanager
@@ -394,10 +398,12 @@ async def test_budget_cuts_every_wait() -> None:
     """The Lambda's time limits the wait, and a channel is not blamed for it."""
     patient = make_timeouts(first_byte_s=60.0, total_s=60.0)
     async with pair(hang, timeouts=patient) as (made, one, two), asyncio.timeout(10):
-        left = iter([0.1, 0.1, 0.1, 0.0, 0.0, 0.0])
+        two.scripts[:] = [hang]
+        ends_at = time.monotonic() + 0.2
         with pytest.raises(UpstreamTimeoutError):
-            await made.upstream.open_stream(made.call(budget_s=lambda: next(left)))
-        assert (len(one.bodies), len(two.bodies)) == (1, 0)
+            await made.upstream.open_stream(made.call(budget_s=lambda: ends_at - time.monotonic()))
+        assert (len(one.bodies), len(two.bodies)) == (1, 1)
+        assert time.monotonic() - ends_at < 2
         one.scripts[:] = [GOOD]
         assert await made.read() == ("c0", EXPECTED)
 
@@ -432,6 +438,61 @@ async def test_failed_channel_rests(script: Script, rest_s: int) -> None:
 
         assert channels == ["c1", "c1", "c0"]
         assert len(one.bodies) == 2
+
+
+@pytest.mark.parametrize("ending", ["close", "reset", "hang"])
+async def test_channel_that_breaks_after_its_first_word_rests(ending: str) -> None:
+    """The caller has its beginning and an error; the next one is spared that."""
+    timeouts = make_timeouts(between_bytes_s=0.2)
+    async with pair(stream(CHUNK, ending=ending), timeouts=timeouts) as (made, _, _two):
+        events = await made.upstream.open_stream(made.call())
+        with pytest.raises(TollgateError) as caught:
+            await drain(events)
+        assert isinstance(caught.value, UpstreamError)
+        events.note_broken(caught.value)
+        await events.aclose()
+
+        assert (await made.read())[0] == "c1"
+
+
+async def test_stream_that_begins_ends_no_rest() -> None:
+    """A probe that breaks off is a fault in a row: the channel rests for twice as long."""
+    async with pair(error(500), stream(CHUNK, ending="close"), GOOD) as (made, one, _):
+        await made.read()
+        made.now_s = 30
+        events = await made.upstream.open_stream(made.call())
+        assert events.channel == "c0"
+        events.note_broken(UpstreamBrokenError())
+        channels = []
+        for made.now_s in (89, 90):
+            channels.append((await made.read())[0])
+
+        assert channels == ["c1", "c0"]
+        assert len(one.bodies) == 3
+
+
+@pytest.mark.parametrize("error_", [UpstreamBrokenError(is_requests=True), None])
+async def test_caller_that_leaves_or_breaks_a_stream_rests_no_channel(
+    error_: UpstreamBrokenError | None,
+) -> None:
+    """What is not the channel's fault is not laid to it."""
+    async with pair(stream(CHUNK, ending="hang"), GOOD) as (made, _, _two):
+        async with await made.upstream.open_stream(made.call()) as events:
+            if error_ is not None:
+                events.note_broken(error_)
+
+        assert (await made.read())[0] == "c0"
+
+
+async def test_stream_that_the_deadline_ends_rests_no_channel() -> None:
+    """The Lambda's time was up, the channel was not at fault."""
+    async with pair(stream(CHUNK, ending="hang"), GOOD) as (made, _, _two):
+        async with await made.upstream.open_stream(made.call(budget_s=lambda: 0.3)) as events:
+            with pytest.raises(UpstreamTimeoutError) as caught:
+                await drain(events)
+            events.note_broken(caught.value)
+
+        assert (await made.read())[0] == "c0"
 
 
 @pytest.mark.parametrize("script", [error(404), stream(), answer(b"<html>")])
@@ -481,7 +542,7 @@ async def test_failed_probe_lengthens_the_rest() -> None:
 
 async def test_resting_channels_are_still_tried() -> None:
     """Where every channel rests they are asked all the same."""
-    async with serving(error(500), GOOD) as one, world(one.base_url) as made:
+    async with serving(error(500), error(500), GOOD) as one, world(one.base_url) as made:
         with pytest.raises(UpstreamUnavailableError):
             await made.read()
         assert await made.read() == ("c0", EXPECTED)

@@ -14,7 +14,7 @@ def route(name: str, priority: int = 0, weight: int = 1) -> Route:
 
 def order(*routes: Route, resting: str = "", seed: int = 1) -> str:
     draw = random.Random(seed).random
-    ordered = order_routes(routes, is_cooling=lambda name: name in resting, random=draw)
+    ordered = order_routes(routes, is_cooling=lambda one: one.channel in resting, random=draw)
     return "".join(route.channel for route in ordered)
 
 

@@ -16,7 +16,7 @@ def test_rest_ends_by_time_and_by_an_answer() -> None:
     cooldowns.start("a", 30)
     cooldowns.start("a", 5)
     cooldowns.start("b", 30)
-    cooldowns.clear("b")
+    cooldowns.answer("b", 100.0)
 
     assert (cooldowns.is_cooling("a"), cooldowns.is_cooling("b")) == (True, False)
     now[0] = 129.9
@@ -44,13 +44,58 @@ def test_probe_without_a_word_leaves_it_to_the_next() -> None:
     now = [0.0]
     cooldowns = Cooldowns(lambda: now[0])
     cooldowns.start("a", 0)
-    cooldowns.begin_probe("a")
-    cooldowns.end_probe("a")
+    cooldowns.end_probe("a", cooldowns.begin_probe("a"))
     assert is_due(cooldowns, "a")
 
+    lost = cooldowns.begin_probe("a")
     cooldowns.start("a", 30)
-    cooldowns.end_probe("a")
+    cooldowns.end_probe("a", lost)
     assert cooldowns.is_cooling("a")
+
+
+def test_probe_is_ended_by_who_has_begun_it() -> None:
+    """Not by one whose time is up, in whose place another request asks; nor by none."""
+    now = [0.0]
+    cooldowns = Cooldowns(lambda: now[0])
+    cooldowns.start("a", 0)
+    late = cooldowns.begin_probe("a")
+    now[0] += PROBE_S
+    own = cooldowns.begin_probe("a")
+
+    cooldowns.end_probe("a", late)
+    cooldowns.end_probe("a", 0)
+    assert cooldowns.is_cooling("a")
+    cooldowns.end_probe("a", own)
+    assert is_due(cooldowns, "a")
+
+
+def test_answer_ends_no_rest_that_began_after_it_was_asked_for() -> None:
+    """What was asked for before the fault says nothing of the time after it."""
+    now = [0.0]
+    cooldowns = Cooldowns(lambda: now[0])
+    now[0] = 5.0
+    cooldowns.start("a", 30)
+
+    assert cooldowns.answer("a", 4.0) is None
+    assert cooldowns.is_cooling("a")
+    assert cooldowns.answer("a", 5.0) is not None
+    assert not cooldowns.is_cooling("a")
+
+
+def test_nothing_ends_a_rest_before_the_vendors_own_time() -> None:
+    """Neither an answer nor what others say; then an answer does."""
+    now = [0.0]
+    cooldowns = Cooldowns(lambda: now[0])
+    cooldowns.start("a", 30, asked_s=20)
+    now[0] = 19.5
+
+    assert cooldowns.asked_left_s("a") == 0.5
+    assert cooldowns.answer("a", 19.0) is None
+    cooldowns.forget("a")
+    assert cooldowns.is_cooling("a")
+    now[0] = 20.0
+    assert cooldowns.asked_left_s("a") == 0
+    assert cooldowns.answer("a", 20.0) is not None
 
 
 def test_failed_probe_rests_from_now_on() -> None:
@@ -76,7 +121,7 @@ def test_faults_are_counted_once_a_rest() -> None:
     cooldowns.begin_probe("a")
 
     assert cooldowns.count_fault("a") == 2
-    cooldowns.clear("a")
+    cooldowns.answer("a", 30.0)
     assert cooldowns.count_fault("a") == 1
 
 

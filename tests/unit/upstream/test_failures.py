@@ -6,9 +6,11 @@ from tollgate.errors import (
     UpstreamModelMissingError,
     UpstreamRateLimitedError,
     UpstreamRefusedError,
+    UpstreamRestingError,
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
+from tollgate.upstream.cooldowns import CooldownRules
 from tollgate.upstream.failures import (
     ChannelFailedError,
     Reason,
@@ -34,7 +36,35 @@ def test_precedence(reasons: list[Reason], expected: type[UpstreamError]) -> Non
     """All at their limit; all without the model; one too slow; else unavailable."""
     failures = [ChannelFailedError(reason) for reason in reasons]
 
-    assert expected is type(conclude(failures, model="m", retry_after_s=5.0))
+    assert expected is type(conclude(failures, model="m", rules=CooldownRules()))
+
+
+@pytest.mark.parametrize(
+    ("failures", "expected", "wait_s"),
+    [
+        ([("rate_limit", 7.2)], UpstreamRateLimitedError, 8),
+        ([("rate_limit", 9000.0), ("rate_limit", None)], UpstreamRateLimitedError, 5),
+        ([("rate_limit", 9000.0)], UpstreamRateLimitedError, 300),
+        ([("unavailable", 70.0), ("rate_limit", 90.0)], UpstreamRestingError, 70),
+        ([("unavailable", 9000.0)], UpstreamRestingError, 300),
+        ([("unavailable", 0.0)], UpstreamRestingError, 1),
+        ([("unavailable", 70.0), ("unavailable", None)], UpstreamUnavailableError, None),
+        ([("rate_limit", None), ("unavailable", 70.0)], UpstreamUnavailableError, None),
+    ],
+)
+def test_waits(
+    failures: list[tuple[Reason, float | None]],
+    expected: type[UpstreamError],
+    wait_s: int | None,
+) -> None:
+    """The shortest of the waits that vendors named, and none longer than channels rest."""
+    found = conclude(
+        [ChannelFailedError(reason, retry_after_s=asked_s) for reason, asked_s in failures],
+        model="m",
+        rules=CooldownRules(),
+    )
+
+    assert (type(found), getattr(found, "retry_after_s", None)) == (expected, wait_s)
 
 
 @pytest.mark.parametrize("others", [[], ["unsupported"], ["not_found"]])
@@ -45,7 +75,7 @@ def test_what_no_channel_can_do(others: list[Reason]) -> None:
         RequestUnsupportedError("'n' is not available.", param="n"),
     ]
 
-    refusal = conclude(failures, model="m", retry_after_s=5.0)
+    refusal = conclude(failures, model="m", rules=CooldownRules())
 
     assert isinstance(refusal, UpstreamRefusedError)
     assert str(refusal) == "'n' is not available."
@@ -57,4 +87,6 @@ def test_what_another_channel_could_have_done(other: Reason) -> None:
     """Where a channel that could do it failed, a retry may succeed: that is what is said."""
     failures = [RequestUnsupportedError("no", param="n"), ChannelFailedError(other)]
 
-    assert not isinstance(conclude(failures, model="m", retry_after_s=5.0), UpstreamRefusedError)
+    assert not isinstance(
+        conclude(failures, model="m", rules=CooldownRules()), UpstreamRefusedError
+    )

@@ -7,7 +7,7 @@ import pytest
 from tollgate.core.catalog import Timeouts
 from tollgate.upstream.failures import ChannelFailedError
 from tollgate.upstream.image_calls import ImageCall
-from tollgate.upstream.patience import has_a_chance, stretch
+from tollgate.upstream.patience import has_a_chance, is_blamed, stretch
 from tollgate.upstream.vendor_requests import Call, ChatCall
 
 from tests.fakes.models import make_model
@@ -50,7 +50,45 @@ def test_waits(call: Call, first_byte_s: float, between_bytes_s: float) -> None:
     """A padded answer has the whole attempt; a second image as long as the first."""
     expected = replace(TIMEOUTS, first_byte_s=first_byte_s, between_bytes_s=between_bytes_s)
 
-    assert stretch(TIMEOUTS, call) == expected
+    assert stretch(TIMEOUTS, call, share_s=895) == expected
+
+
+@pytest.mark.parametrize(
+    ("call", "share_s", "first_byte_s", "between_bytes_s"),
+    [
+        (chat(), 145, 145, 20),
+        (chat(is_padded=True), 447, 447, 20),
+        (chat(is_padded=True), 145, 200, 20),
+        (image(), 145, 145, 200),
+    ],
+)
+def test_share(call: Call, share_s: float, first_byte_s: float, between_bytes_s: float) -> None:
+    """Nobody waits longer for a beginning than the others can spare; a padded caller may."""
+    expected = replace(TIMEOUTS, first_byte_s=first_byte_s, between_bytes_s=between_bytes_s)
+
+    assert stretch(TIMEOUTS, call, share_s=share_s) == expected
+
+
+@pytest.mark.parametrize(
+    ("failure", "share_s", "expected"),
+    [
+        (ChannelFailedError("timeout"), 200, True),
+        (ChannelFailedError("timeout"), 30, True),
+        (ChannelFailedError("timeout"), 29, False),
+        (ChannelFailedError("unavailable"), 1, True),
+        (ChannelFailedError("unavailable", is_resting=False), 200, False),
+    ],
+)
+def test_blame(failure: ChannelFailedError, share_s: float, *, expected: bool) -> None:
+    """Who had little time is not to blame for being slow; for any other fault it is."""
+    assert is_blamed(failure, TIMEOUTS, share_s=share_s, fair_s=30) is expected
+
+
+def test_blame_of_a_channel_with_a_short_patience() -> None:
+    """Its own first byte's time is a chance."""
+    hasty = replace(TIMEOUTS, first_byte_s=2)
+
+    assert is_blamed(ChannelFailedError("timeout"), hasty, share_s=2, fair_s=30)
 
 
 @pytest.mark.parametrize(
@@ -69,3 +107,9 @@ def test_another_channel(call: Call, reason: Any, *, expected: bool) -> None:
     last = ChannelFailedError(reason) if reason else None
 
     assert has_a_chance(TIMEOUTS, call, last) is expected
+
+
+def test_chance_after_a_wait() -> None:
+    """What is waited for first is gone."""
+    assert has_a_chance(TIMEOUTS, chat(budget_s=1), None, after_s=0.5)
+    assert not has_a_chance(TIMEOUTS, chat(budget_s=1), None, after_s=1)

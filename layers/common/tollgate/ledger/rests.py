@@ -1,12 +1,15 @@
-"""The board of resting channels on DynamoDB: one item, an attribute a channel.
+"""The board of rests on DynamoDB: one item, an attribute a channel or model of one.
 
-    CHANNELS / RESTS    rest:<channel> = {until_ms, faults}
+    CHANNELS / RESTS    rest:<channel>           = {until_ms, faults, asked_ms}
+                        rest:<channel> <model>   the same
 
-Small, so that a look is half a read unit and a write one unit. Who writes when: `upstream.rests`,
-whose `RestBoard` this is. No money hangs on it.
+Kept small, so that a look is half a read unit and a write a few units. Who writes when:
+`upstream.shared_rests`, whose `RestBoard` this is. No money hangs on it.
 """
 
 import asyncio
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from tollgate.core.rests import Board, Rest
@@ -20,7 +23,7 @@ _PREFIX = "rest:"  # keeps a channel called "pk" apart from the key
 
 
 class DynamoRestBoard:
-    """Implements `upstream.rests.RestBoard`. The client is safe to share by threads."""
+    """Implements `upstream.shared_rests.RestBoard`. The client is safe to share by threads."""
 
     def __init__(self, client: Any, table: str) -> None:
         """`client`: from `connection.connect`."""
@@ -32,35 +35,44 @@ class DynamoRestBoard:
         """Return the board, eventually consistent: it is looked at again soon."""
         return await asyncio.to_thread(self._read)
 
-    async def post(self, channel: str, rest: Rest) -> tuple[bool, Board]:
-        """Write `rest` unless a longer one stands."""
+    async def post(self, key: str, rest: Rest, *, stale: Sequence[str] = ()) -> tuple[bool, Board]:
+        """Write `rest` unless a longer one stands, and remove `stale` ones with it."""
         condition = "attribute_not_exists(#c) OR #c.until_ms < :until"
         values = _values(rest) | {":until": items.number(rest.until_ms)}
-        return await asyncio.to_thread(self._write, channel, "SET #c = :rest", condition, values)
+        names = {f"#s{n}": _PREFIX + name for n, name in enumerate(stale)}
+        update = "SET #c = :rest" + (f" REMOVE {', '.join(names)}" if names else "")
+        return await asyncio.to_thread(self._write, key, update, condition, values, names)
 
-    async def claim(self, channel: str, probe: Rest, *, now_ms: int) -> tuple[bool, Board]:
+    async def claim(self, key: str, probe: Rest, *, now_ms: int) -> tuple[bool, Board]:
         """Write `probe` over a rest that is over: for one of all who try."""
         values = _values(probe) | {":now": items.number(now_ms)}
         return await asyncio.to_thread(
-            self._write, channel, "SET #c = :rest", "#c.until_ms <= :now", values
+            self._write, key, "SET #c = :rest", "#c.until_ms <= :now", values
         )
 
-    async def remove(self, channel: str, *, until_ms: int) -> None:
-        """Remove the rest of `channel` unless it goes beyond `until_ms`."""
+    async def remove(self, key: str, *, until_ms: int) -> None:
+        """Remove the rest of `key` unless it goes beyond `until_ms`."""
         values = {":until": items.number(until_ms)}
-        await asyncio.to_thread(self._write, channel, "REMOVE #c", "#c.until_ms <= :until", values)
+        await asyncio.to_thread(self._write, key, "REMOVE #c", "#c.until_ms <= :until", values)
 
     def _read(self) -> Board:
         with reaching_the_ledger():
             answer = self._client.get_item(TableName=self._table, Key=_KEY)
         return _read_board(answer.get("Item", {}))
 
-    def _write(self, channel: str, update: str, condition: str, values: Item) -> tuple[bool, Board]:
+    def _write(
+        self,
+        key: str,
+        update: str,
+        condition: str,
+        values: Item,
+        stale: Mapping[str, str] = MappingProxyType({}),
+    ) -> tuple[bool, Board]:
         answer = self._writer.update(
             _KEY,
             update=update,
             condition=condition,
-            names={"#c": _PREFIX + channel},
+            names={"#c": _PREFIX + key, **stale},
             values=values,
             is_read_whole=True,
         )
@@ -68,7 +80,7 @@ class DynamoRestBoard:
 
 
 def _values(rest: Rest) -> Item:
-    fields = {"until_ms": rest.until_ms, "faults": rest.faults}
+    fields = {"until_ms": rest.until_ms, "faults": rest.faults, "asked_ms": rest.asked_ms}
     return {":rest": items.numbers(fields)}
 
 
@@ -78,9 +90,16 @@ def _read_board(item: Item) -> Board:
 
 
 def _read_rest(value: Item) -> Rest | None:
-    """Return a rest; None for what is none: an operator's hand must not fail requests."""
+    """Return a rest; None for what is none: an operator's hand must not fail requests.
+
+    Those of an earlier version have no `asked_ms`.
+    """
     try:
         fields = {name: int(field["N"]) for name, field in value["M"].items()}
-        return Rest(until_ms=fields["until_ms"], faults=fields["faults"])
+        return Rest(
+            until_ms=fields["until_ms"],
+            faults=fields["faults"],
+            asked_ms=fields.get("asked_ms", 0),
+        )
     except (KeyError, ValueError, TypeError, AttributeError):
         return None

@@ -177,10 +177,12 @@ class ChatJob:
             try:
                 async for frame in self._relay_events(events, relay):
                     yield frame
-            except UpstreamError:
+            except UpstreamError as error:
+                events.note_broken(error)
                 self._metrics.note_failure(events.channel)
                 await self._conclude_broken(relay)
                 raise
+            events.note_complete()
         usage = await self._stream_usage(relay)
         quota = await self._price(usage)
         is_at_limit = usage.completion >= self._answer_tokens_max
@@ -238,6 +240,7 @@ class ChatJob:
             is_stream=offer.order.is_stream,
             is_padded=self._is_padded,
             budget_s=self._budget_s,
+            later_models=len(self._offers) - 1 - self._offers.index(offer),
             metrics=self._metrics,
         )
 

@@ -102,10 +102,12 @@ class ImageJob:
             try:
                 async for frame in self._relay(answer):
                     yield frame
-            except UpstreamError:
+            except UpstreamError as error:
+                answer.note_broken(error)
                 self._metrics.note_failure(answer.channel)
                 await self._conclude_broken()
                 raise
+            answer.note_complete()
 
     async def close(self) -> None:
         """End the hold: settle, or charge the images that came, or release."""

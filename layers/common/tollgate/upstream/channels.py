@@ -8,11 +8,11 @@ from tollgate.core.catalog import Route
 
 
 def order_routes(
-    routes: Sequence[Route], *, is_cooling: Callable[[str], bool], random: Callable[[], float]
+    routes: Sequence[Route], *, is_cooling: Callable[[Route], bool], random: Callable[[], float]
 ) -> list[Route]:
     """Return `routes` as they are to be tried.
 
-    Channels that rest come last. Then the lower priority first; within one priority each route is
+    Those that rest come last. Then the lower priority first; within one priority each route is
     first with a probability of its weight's share, and a weight of 0 comes after all others.
 
     `random` returns 0 <= x < 1. Source of the weighted draw: Efraimidis and Spirakis, "Weighted
@@ -21,7 +21,7 @@ def order_routes(
 
     def rank(route: Route) -> tuple[bool, int, float]:
         draw = random() ** (1 / route.weight) if route.weight > 0 else -1.0
-        return is_cooling(route.channel), route.priority, -draw
+        return is_cooling(route), route.priority, -draw
 
     return sorted(routes, key=rank)
 

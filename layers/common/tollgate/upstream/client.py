@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cache
@@ -21,13 +21,14 @@ import httpx
 from tollgate.core.catalog import Catalog, Channel, ChannelKind, Route, Timeouts
 from tollgate.errors import ConfigurationError, UpstreamRefusedError, UpstreamTimeoutError
 from tollgate.upstream.attempts import Attempt
-from tollgate.upstream.channels import order_routes
 from tollgate.upstream.cooldowns import CooldownRules
 from tollgate.upstream.failures import ChannelFailedError, conclude
 from tollgate.upstream.keys import KeySource
-from tollgate.upstream.patience import has_a_chance, stretch
-from tollgate.upstream.rests import RestBoard, Rests
+from tollgate.upstream.patience import is_blamed, stretch
+from tollgate.upstream.rests import Rests
+from tollgate.upstream.shared_rests import RestBoard
 from tollgate.upstream.streams import EventStream
+from tollgate.upstream.turns import Turn, Turns
 from tollgate.upstream.vendor_requests import Call, ChatCall
 from tollgate.upstream.vendors import Vendor, find_vendor
 
@@ -144,94 +145,85 @@ class Upstream:
 
     async def _try_channels[T](self, call: Call, attempt: Callable[[Attempt], Awaitable[T]]) -> T:
         channels = (await self._catalog()).channels
-        failures: list[ChannelFailedError] = []
         await self._rests.catch_up()
-        async with aclosing(self._choose_routes(call)) as routes:
-            async for route in routes:
-                channel = channels.get(route.channel)
-                timeouts = channel.timeouts if channel else Timeouts()
-                if not has_a_chance(timeouts, call, failures[-1] if failures else None):
-                    raise UpstreamTimeoutError
+        turns = Turns(call, channels=channels, rests=self._rests, random=self._draw)
+        async with aclosing(turns.take()) as taken:
+            async for turn in taken:
                 try:
-                    return await self._try_route(call, route, channel, attempt)
+                    return await self._try_route(call, turn, attempt)
                 except ChannelFailedError as failure:
-                    failures.append(failure)
+                    turns.failures.append(failure)
         if call.budget_s() <= 0:
             raise UpstreamTimeoutError
-        raise conclude(
-            failures, model=call.model.name, retry_after_s=self._rules.rate_limit_s
-        ) from (failures[-1] if failures else None)
-
-    async def _choose_routes(self, call: Call) -> AsyncGenerator[Route]:
-        """Yield the routes in their order, and at last those whose channel was resting then."""
-        postponed: list[Route] = []
-        for route in order_routes(
-            call.model.routes, is_cooling=self._rests.is_cooling, random=self._draw
-        ):
-            if await self._rests.may_ask(route.channel):
-                yield route
-            else:
-                postponed.append(route)
-        for route in postponed:
-            yield route
+        failures = turns.failures
+        raise conclude(failures, model=call.model.name, rules=self._rules) from (
+            failures[-1] if failures else None
+        )
 
     async def _try_route[T](
-        self,
-        call: Call,
-        route: Route,
-        channel: Channel | None,
-        attempt: Callable[[Attempt], Awaitable[T]],
+        self, call: Call, turn: Turn, attempt: Callable[[Attempt], Awaitable[T]]
     ) -> T:
-        """Try one channel, and keep the books of what came of it."""
-        began = self._clock()
+        """Try one channel, and keep the books of what came of it; of a stream, of its end."""
+        began, leave, is_open = self._clock(), turn.leave, False
         try:
-            answer = await self._try_keys(call, route, channel, attempt)
+            answer = await self._try_keys(call, turn, attempt)
+            is_open = isinstance(answer, EventStream)
         except ChannelFailedError as failure:
-            if failure.reason != "unsupported":  # the channel was not asked
-                call.metrics.note_failure(route.channel)
-            self._log_failure(call, route, failure, began)
-            if failure.is_resting and call.budget_s() > 0:
-                self._rests.note_failure(route.channel, failure)
+            self._note_failure(call, turn, failure, began)
             raise
         except UpstreamRefusedError:
-            self._rests.note_answer(route.channel)
+            self._rests.note_answer(leave)
             raise
         finally:
-            self._rests.end_probe(route.channel)
-        self._rests.note_answer(route.channel)
-        call.metrics.note_answer(route.channel, self._since_ms(began))
+            if not is_open:
+                self._rests.end(leave)
+        if isinstance(answer, EventStream):
+            answer.report_to(lambda ending: self._rests.note_ending(leave, ending))
+        else:
+            self._rests.note_answer(leave)
+        call.metrics.note_answer(turn.route.channel, self._since_ms(began))
         return answer
+
+    def _note_failure(
+        self, call: Call, turn: Turn, failure: ChannelFailedError, began: float
+    ) -> None:
+        if failure.reason != "unsupported":  # the channel was not asked
+            call.metrics.note_failure(turn.route.channel)
+        self._log_failure(call, turn.route, failure, began)
+        timeouts = turn.channel.timeouts if turn.channel else Timeouts()
+        if is_blamed(failure, timeouts, share_s=turn.share_s, fair_s=self._rules.fair_s):
+            self._rests.note_failure(turn.leave, failure)
 
     async def _try_keys[T](
         self,
         call: Call,
-        route: Route,
-        channel: Channel | None,
+        turn: Turn,
         attempt: Callable[[Attempt], Awaitable[T]],
     ) -> T:
         """Try the channel with its key, and once more if a rejected key has a successor."""
+        channel = turn.channel
         if channel is None:
             raise ChannelFailedError("unavailable", is_resting=False)
         key = await self._find_key(call, channel)
         try:
-            return await attempt(await self._make_attempt(call, route, channel, key))
+            return await attempt(await self._make_attempt(call, turn, channel, key))
         except ChannelFailedError as failure:
             if failure.status != _UNAUTHORIZED or not await self._is_renewed(call, channel, key):
                 raise
         key = await self._find_key(call, channel)
-        return await attempt(await self._make_attempt(call, route, channel, key))
+        return await attempt(await self._make_attempt(call, turn, channel, key))
 
     async def _make_attempt(
-        self, call: Call, route: Route, channel: Channel, key: str | None
+        self, call: Call, turn: Turn, channel: Channel, key: str | None
     ) -> Attempt:
-        vendor = self._vendors(channel.kind)
+        vendor, route = self._vendors(channel.kind), turn.route
         return Attempt(
             http=self._http,
             vendor=vendor,
             channel=channel.name,
             request=await vendor.make_request(call, channel=channel, route=route, key=key),
             shape=call.shape,
-            timeouts=stretch(channel.timeouts, call),
+            timeouts=stretch(channel.timeouts, call, share_s=turn.share_s),
             budget_s=call.budget_s(),
             secrets=(key,) if key else (),
             renamed=(route.upstream_model, call.model.name),

@@ -1,10 +1,11 @@
-"""Which channels of this process rest, and which request finds out that one answers again.
+"""What rests in this process, and which request finds out that it answers again.
 
     healthy ──fails──▶ resting ──time──▶ due ──the first request──▶ probed ──answers──▶ healthy
                           ▲                                           │
                           └───────────── fails: a longer rest ────────┘
 
-To the others a probed channel is still resting. No I/O; time is handed in.
+To the others what is probed is still resting. Keys are those of `core.rests`: a channel, or one
+model of it. No I/O; time is handed in.
 """
 
 import math
@@ -16,16 +17,18 @@ PROBE_S = 30.0  # after which a probe that said nothing is taken for dead, and a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CooldownRules:
-    """Seconds that a channel rests: after a fault, after a 429 that names no time, at most.
+    """Seconds of rest: after a fault, after a 429 that names no time, at most.
 
     Each fault that follows a rest without an answer in between doubles the rest, up to
-    `fault_longest_s`.
+    `fault_longest_s`. `fair_s`: who was waited for so long has had its chance, if less was left of
+    the request's time than it is usually given.
     """
 
     fault_s: float = 30.0
     fault_longest_s: float = 120.0
     rate_limit_s: float = 5.0
     longest_s: float = 300.0
+    fair_s: float = 30.0
 
     def rest_s(self, *, is_rate_limit: bool, asked_s: float | None, faults: int = 1) -> float:
         """Return how long one rests; `asked_s`: what the vendor asks to wait, if it says so.
@@ -41,80 +44,117 @@ class CooldownRules:
 
 @dataclass(slots=True, kw_only=True)
 class Cooldown:
-    """One channel that has failed and has not answered since. `until_s`: by the process's clock."""
+    """What has failed and has not answered since. Times are the process's clock's.
 
+    `asked_until_s`: until when the vendor has asked not to be called. `probe`: the number of the
+    probe that is under way, or 0.
+    """
+
+    since_s: float = -math.inf
     until_s: float = -math.inf
+    asked_until_s: float = -math.inf
     faults: int = 0
-    is_probed: bool = False
+    probe: int = 0
     is_shared: bool = False
 
 
 class Cooldowns:
-    """Which channels of this process are resting. A resting channel is tried last, not never."""
+    """What is resting in this process. It is tried last, not never, unless its vendor said when."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """`clock`: seconds, monotonic."""
         self._clock = clock
         self._found: dict[str, Cooldown] = {}
+        self._probes = 0
 
-    def find(self, channel: str) -> Cooldown | None:
-        """Return what is known of a channel that has failed and not answered since."""
-        return self._found.get(channel)
+    def find(self, key: str) -> Cooldown | None:
+        """Return what is known of one that has failed and not answered since."""
+        return self._found.get(key)
 
-    def count_fault(self, channel: str) -> int:
+    def count_fault(self, key: str) -> int:
         """Return how many faults in a row there are with this one.
 
         One more in the midst of a rest, of a request that had no other channel, says nothing new.
         """
-        cooldown = self._found.setdefault(channel, Cooldown())
-        if not self.is_cooling(channel) or cooldown.is_probed:
+        cooldown = self._found.setdefault(key, Cooldown())
+        if not self.is_cooling(key) or cooldown.probe:
             cooldown.faults += 1
         return cooldown.faults
 
-    def start(self, channel: str, duration_s: float) -> None:
-        """Let `channel` rest from now; a rest that would end later stays, a probe is over."""
-        cooldown = self._found.setdefault(channel, Cooldown())
-        until_s = self._clock() + duration_s
-        cooldown.until_s = until_s if cooldown.is_probed else max(until_s, cooldown.until_s)
-        cooldown.is_probed = False
+    def start(self, key: str, duration_s: float, *, asked_s: float = 0.0) -> None:
+        """Let `key` rest from now; a rest that would end later stays, a probe is over.
 
-    def is_cooling(self, channel: str) -> bool:
-        """Whether `channel` is resting now, or another request is finding out."""
-        cooldown = self._found.get(channel)
+        `asked_s`: seconds in which the vendor wants no call.
+        """
+        cooldown = self._found.setdefault(key, Cooldown())
+        now_s = self._clock()
+        until_s = now_s + duration_s
+        cooldown.until_s = until_s if cooldown.probe else max(until_s, cooldown.until_s)
+        cooldown.since_s, cooldown.probe = now_s, 0
+        if asked_s > 0:
+            cooldown.asked_until_s = max(now_s + asked_s, cooldown.asked_until_s)
+
+    def is_cooling(self, key: str) -> bool:
+        """Whether `key` is resting now, or another request is finding out."""
+        cooldown = self._found.get(key)
         return cooldown is not None and cooldown.until_s > self._clock()
 
-    def begin_probe(self, channel: str) -> None:
-        """Let the others go on avoiding `channel`: this request asks it."""
-        cooldown = self._found[channel]
-        cooldown.until_s = self._clock() + PROBE_S
-        cooldown.is_probed = True
+    def asked_left_s(self, key: str) -> float:
+        """Return the seconds for which the vendor goes on wanting no call; 0 or more."""
+        cooldown = self._found.get(key)
+        return 0.0 if cooldown is None else max(0.0, cooldown.asked_until_s - self._clock())
 
-    def end_probe(self, channel: str) -> None:
-        """A probe that says nothing of the channel: the next request is one."""
-        cooldown = self._found.get(channel)
-        if cooldown is not None and cooldown.is_probed:
-            cooldown.until_s, cooldown.is_probed = self._clock(), False
+    def begin_probe(self, key: str) -> int:
+        """Let the others go on avoiding `key`: this request asks. Return the probe's number."""
+        self._probes += 1
+        cooldown = self._found[key]
+        cooldown.until_s, cooldown.probe = self._clock() + PROBE_S, self._probes
+        return self._probes
 
-    def lose_probe(self, channel: str) -> None:
+    def end_probe(self, key: str, probe: int) -> None:
+        """A probe has ended without a word: the next request is one. Only who has begun it can."""
+        cooldown = self._found.get(key)
+        if cooldown is not None and cooldown.probe == probe:
+            cooldown.until_s, cooldown.probe = self._clock(), 0
+
+    def lose_probe(self, key: str) -> None:
         """Another sandbox is the one that probes; how long it has is for `learn`."""
-        cooldown = self._found.setdefault(channel, Cooldown())
-        cooldown.is_probed, cooldown.is_shared = False, True
+        cooldown = self._found.setdefault(key, Cooldown())
+        cooldown.probe, cooldown.is_shared = 0, True
 
-    def learn(self, channel: str, *, left_s: float, faults: int) -> None:
-        """Take over what another sandbox says: `channel` rests for `left_s` seconds more.
+    def learn(self, key: str, *, left_s: float, faults: int, asked_left_s: float = 0.0) -> None:
+        """Take over what another sandbox says: `key` rests for `left_s` seconds more.
 
         What this process alone has seen goes on if it lasts longer.
         """
-        cooldown = self._found.setdefault(channel, Cooldown())
-        until_s = self._clock() + left_s
-        cooldown.until_s = until_s if cooldown.is_shared else max(until_s, cooldown.until_s)
+        now_s = self._clock()
+        if not self.is_cooling(key):
+            self._found.setdefault(key, Cooldown()).since_s = now_s
+        cooldown = self._found[key]
+        until_s, asked_until_s = now_s + left_s, now_s + asked_left_s
+        if not cooldown.is_shared:
+            until_s = max(until_s, cooldown.until_s)
+            asked_until_s = max(asked_until_s, cooldown.asked_until_s)
+        cooldown.until_s, cooldown.asked_until_s = until_s, asked_until_s
         cooldown.faults = max(cooldown.faults, faults)
         cooldown.is_shared = True
 
     def shared(self) -> list[str]:
-        """Return the channels whose rest other sandboxes know."""
-        return [channel for channel, cooldown in self._found.items() if cooldown.is_shared]
+        """Return the keys whose rest other sandboxes know."""
+        return [key for key, cooldown in self._found.items() if cooldown.is_shared]
 
-    def clear(self, channel: str) -> Cooldown | None:
-        """End the rest of `channel`: it has answered. Return what it was, if it was one."""
-        return self._found.pop(channel, None)
+    def answer(self, key: str, asked_at_s: float) -> Cooldown | None:
+        """A request made at `asked_at_s` was answered: end the rest, and return what it was.
+
+        Not one that has begun since, of which that answer says nothing; nor one for which the
+        vendor has named a time that is still to come.
+        """
+        cooldown = self._found.get(key)
+        if cooldown is None or cooldown.since_s > asked_at_s or self.asked_left_s(key):
+            return None
+        return self._found.pop(key)
+
+    def forget(self, key: str) -> None:
+        """End the rest of `key`: others have had an answer. Not before the vendor's own time."""
+        if not self.asked_left_s(key):
+            self._found.pop(key, None)

@@ -9,9 +9,11 @@ from tollgate.errors import (
     UpstreamModelMissingError,
     UpstreamRateLimitedError,
     UpstreamRefusedError,
+    UpstreamRestingError,
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
+from tollgate.upstream.cooldowns import CooldownRules
 
 type Reason = Literal[
     "rate_limit",
@@ -68,21 +70,25 @@ class RequestUnsupportedError(ChannelFailedError):
 
 
 def conclude(
-    failures: Sequence[ChannelFailedError], *, model: str, retry_after_s: float
+    failures: Sequence[ChannelFailedError], *, model: str, rules: CooldownRules
 ) -> UpstreamError:
     """Return the error that the caller sees after every channel has failed.
 
-    In this order: all at their rate limit, the shortest wait; all without the model, a 404 that
-    names the caller's model and never the operator's; none that could do what is asked, a 400 that
-    says what; one too slow, a time-out (it may have been charged for by the vendor, and a retry may
-    succeed); else unavailable.
-
-    `retry_after_s`: assumed for a rate limit that names no time.
+    In this order: all at their rate limit, the shortest wait; all at rest until a time that their
+    vendors named, the shortest wait; all without the model, a 404 that names the caller's model and
+    never the operator's; none that could do what is asked, a 400 that says what; one too slow, a
+    time-out (it may have been charged for by the vendor, and a retry may succeed); else
+    unavailable. No wait is longer than the channels rest.
     """
     reasons = {failure.reason for failure in failures}
+    waits_s = [
+        rules.rest_s(is_rate_limit=True, asked_s=failure.retry_after_s) for failure in failures
+    ]
     if reasons == {"rate_limit"}:
-        waits = [_default(failure.retry_after_s, retry_after_s) for failure in failures]
-        return UpstreamRateLimitedError(retry_after_s=max(1, math.ceil(min(waits))))
+        return UpstreamRateLimitedError(retry_after_s=_whole_s(waits_s))
+    is_dated = all(failure.retry_after_s is not None for failure in failures)
+    if reasons and is_dated and reasons <= {"rate_limit", "unavailable"}:
+        return UpstreamRestingError(retry_after_s=_whole_s(waits_s))
     if reasons == {"not_found"}:
         return UpstreamModelMissingError(model)
     unsupported = [error for error in failures if isinstance(error, RequestUnsupportedError)]
@@ -96,5 +102,5 @@ def conclude(
     return UpstreamTimeoutError() if "timeout" in reasons else UpstreamUnavailableError()
 
 
-def _default(value: float | None, default: float) -> float:
-    return default if value is None else value
+def _whole_s(waits_s: Sequence[float]) -> int:
+    return max(1, math.ceil(min(waits_s)))

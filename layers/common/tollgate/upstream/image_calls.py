@@ -38,6 +38,7 @@ class ImageCall:
     is_stream: bool
     is_padded: bool = False
     budget_s: Callable[[], float]
+    later_models: int = 0
     metrics: RequestMetrics = field(default_factory=RequestMetrics)
 
     @property

@@ -154,10 +154,12 @@ def error_in_event(
         return None
     verdict = judge_error(body.status or _status_by_words(body), body)
     is_hidden = isinstance(verdict, ChannelFailedError) and verdict.reason != "unavailable"
+    is_requests = isinstance(verdict, UpstreamRefusedError)
     if is_hidden or not body.message or _OPERATOR_SENTENCES.search(body.message):
-        return UpstreamBrokenError()
+        return UpstreamBrokenError(is_requests=is_requests)
     message = clean(_rename(body.message, *renamed), secrets=secrets)
-    return UpstreamBrokenError(message, code=_clean_word(body.code, secrets))
+    code = _clean_word(body.code, secrets)
+    return UpstreamBrokenError(message, code=code, is_requests=is_requests)
 
 
 def _is_operators(status: int, body: ErrorBody) -> bool:

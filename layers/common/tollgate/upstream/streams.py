@@ -5,7 +5,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import httpx
 
@@ -25,9 +25,10 @@ from tollgate.upstream.vendors import EventDecoder
 ANNOUNCEMENTS_MAX = 64  # events before the answer, whose caller has waited long enough then
 type Judge = Callable[[str, Mapping[str, object]], ChannelFailedError | UpstreamRefusedError | None]
 type Opens = Callable[[Mapping[str, object]], bool]
+type Ending = Literal["complete", "broken", "left"]
 
 
-def _ignore() -> None:
+def _ignore(*_: object) -> None:
     """Nobody wants to know."""
 
 
@@ -40,6 +41,11 @@ class AnswerBytes:
         self._pieces = read_pieces(response)
         self._deadline_s = deadline_s
         self._ahead = b""
+
+    @property
+    def is_over_time(self) -> bool:
+        """Whether the deadline has come."""
+        return asyncio.get_running_loop().time() >= self._deadline_s
 
     @property
     def is_named_json(self) -> bool:
@@ -127,6 +133,31 @@ class EventStream:
         self._decoder = decoder
         self._ready: deque[ServerEvent] = deque()
         self._is_over = False
+        self._tell: Callable[[Ending], None] = _ignore
+
+    def report_to(self, tell: Callable[[Ending], None]) -> None:
+        """Let `tell` be called once with how the stream has ended: for what becomes of the channel.
+
+        "left" where that says nothing of it: the caller has gone, or the time is up.
+        """
+        self._tell = tell
+
+    def note_complete(self) -> None:
+        """The answer was whole."""
+        self._end("complete")
+
+    def note_broken(self, error: UpstreamError) -> None:
+        """The answer broke off with `error`. One that the request caused is an answer."""
+        if isinstance(error, UpstreamBrokenError) and error.is_requests:
+            self._end("complete")
+        elif isinstance(error, UpstreamTimeoutError) and self._answer.is_over_time:
+            self._end("left")
+        else:
+            self._end("broken")
+
+    def _end(self, ending: Ending) -> None:
+        tell, self._tell = self._tell, _ignore
+        tell(ending)
 
     async def begin(
         self, judge: Judge, opens: Opens = lambda _: True, on_event: Callable[[], None] = _ignore
@@ -189,6 +220,7 @@ class EventStream:
         """Stop the upstream if it still sends, and let the connection go."""
         self._is_over = True
         self._ready.clear()
+        self._end("left")
         await self._answer.aclose()
 
     async def __aenter__(self) -> Self:

@@ -82,6 +82,10 @@ class Call(Protocol):
         """Tells the seconds left until the upstream must be stopped."""
 
     @property
+    def later_models(self) -> int:
+        """How many other models may be asked if this one's channels fail."""
+
+    @property
     def metrics(self) -> RequestMetrics:
         """Told which channels failed, and how soon one answered."""
 
@@ -119,6 +123,7 @@ class ChatCall:
     is_stream: bool
     is_padded: bool = False
     budget_s: Callable[[], float]
+    later_models: int = 0
     metrics: RequestMetrics = field(default_factory=RequestMetrics)
 
     @property

@@ -48,6 +48,9 @@ TABLE: dict[type[BaseException], Row] = {
     errors.UpstreamRateLimitedError: Row(
         status=429, error_type="rate_limit_error", code="rate_limit_exceeded"
     ),
+    errors.UpstreamRestingError: Row(
+        status=503, error_type="server_error", code="upstream_resting"
+    ),
     errors.UpstreamTimeoutError: Row(
         status=504, error_type="server_error", code="upstream_timeout"
     ),
@@ -90,7 +93,7 @@ def answer_error(error: BaseException) -> ErrorAnswer:
     if isinstance(error, errors.UpstreamRefusedError):
         status, error_type = error.status, error.error_type
     headers = dict(row.headers)
-    if isinstance(error, errors.UpstreamRateLimitedError):
+    if isinstance(error, errors.UpstreamRateLimitedError | errors.UpstreamRestingError):
         headers["retry-after"] = str(error.retry_after_s)
     return ErrorAnswer(
         status=status,

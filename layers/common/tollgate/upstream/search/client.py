@@ -117,7 +117,7 @@ class WebSearch:
             if failure.is_resting:
                 self._cooldowns.start(provider.name, self._rest_s(failure))
             raise
-        self._cooldowns.clear(provider.name)
+        self._cooldowns.answer(provider.name, began)
         fields = {"provider": provider.name, "results": len(results)}
         _log.info("searched", extra=fields | {"duration_ms": self._since_ms(began)})
         return Findings(provider=provider, results=results)

@@ -17,11 +17,11 @@ class FakeEventStream:
     """Yields the script's events: chunks, raw data, events, or an exception raised at its place."""
 
     channel = "fake"
+    ending = ""  # as it was told
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self._steps = steps
         self.is_closed = False
-        self.ending = ""
 
     async def __aiter__(self) -> AsyncIterator[ServerEvent]:
         for step in self._steps:
@@ -53,6 +53,7 @@ class FakeUpstream:
     body: dict[str, Any] = field(default_factory=dict)
     error: TollgateError | None = None
     calls: list[Any] = field(default_factory=list)
+    streams: list[FakeEventStream] = field(default_factory=list)
 
     def look(self) -> None:
         """Nothing rests."""
@@ -67,7 +68,8 @@ class FakeUpstream:
         self.calls.append(call)
         if self.error is not None:
             raise self.error
-        return FakeEventStream(self.steps)
+        self.streams.append(FakeEventStream(self.steps))
+        return self.streams[-1]
 
     async def open_either(self, call: Call) -> Any:
         """As a vendor that ignores `stream` where there are no steps."""

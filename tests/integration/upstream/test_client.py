@@ -6,12 +6,9 @@ import json
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from tollgate.core.catalog import Catalog, Channel, Route, Timeouts
 from tollgate.errors import (
     TollgateError,
     UpstreamBrokenError,
@@ -21,16 +18,14 @@ from tollgate.errors import (
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
-from tollgate.upstream.client import ChatCall, EventStream, Upstream, new_http_client
-from tollgate.upstream.keys import EnvKeys, KeySource
+from tollgate.upstream.keys import EnvKeys
 
-from tests.fakes.models import make_catalog, make_model, make_timeouts
+from tests.fakes.models import make_timeouts
 from tests.fakes.scripted_server import (
     CHUNK,
     COMPLETION,
     DONE,
     Script,
-    ScriptedServer,
     answer,
     comment_for_ever,
     error,
@@ -39,88 +34,13 @@ from tests.fakes.scripted_server import (
     serving,
     stream,
 )
-
-KEY = "sk-operator-0123456789abcdef"
-GOOD = stream(CHUNK, DONE)
-ROLE = b'data: {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}\n\n'
-EXPECTED = ['{"choices": [{"index": 0, "delta": {"content": "hi"}}]}', "[DONE]"]
-
-
-class World:
-    """An upstream with channels `c0`, `c1`, … at the given addresses, in this order."""
-
-    def __init__(self, urls: list[str], timeouts: Timeouts, keys: KeySource) -> None:
-        self.now_s = 0.0
-        channels = {
-            f"c{n}": Channel(name=f"c{n}", base_url=url, key_name="KEY", timeouts=timeouts)
-            for n, url in enumerate(urls)
-        }
-        self._catalog = make_catalog(channels)
-        self._model = make_model(
-            *(
-                Route(channel=name, upstream_model="u", priority=n)
-                for n, name in enumerate(channels)
-            )
-        )
-        self.upstream = Upstream(new_http_client(), self._current, keys, clock=lambda: self.now_s)
-
-    async def _current(self) -> Catalog:
-        return self._catalog
-
-    def call(
-        self, *, is_stream: bool = True, budget_s: Callable[[], float] = lambda: 60.0
-    ) -> ChatCall:
-        return ChatCall(
-            model=self._model,
-            body={"messages": []},
-            output_limit=None,
-            is_stream=is_stream,
-            budget_s=budget_s,
-        )
-
-    async def read(self) -> tuple[str, list[str]]:
-        async with (
-            asyncio.timeout(10),
-            await self.upstream.open_stream(self.call()) as events,
-        ):
-            data = [event.data async for event in events]
-            events.note_complete()
-            return events.channel, data
-
-
-@asynccontextmanager
-async def world(
-    *urls: str, timeouts: Timeouts | None = None, keys: KeySource | None = None
-) -> AsyncIterator[World]:
-    made = World(list(urls), timeouts or make_timeouts(), keys or EnvKeys({"KEY": KEY}))
-    try:
-        yield made
-    finally:
-        await made.upstream.aclose()
-
-
-@asynccontextmanager
-async def pair(
-    *first: Script, timeouts: Timeouts | None = None
-) -> AsyncIterator[tuple[World, ScriptedServer, ScriptedServer]]:
-    """A first channel with these scripts, and a second one that streams well."""
-    async with (
-        serving(*first) as one,
-        serving(GOOD) as two,
-        world(one.base_url, two.base_url, timeouts=timeouts) as made,
-    ):
-        yield made, one, two
+from tests.integration.upstream.world import EXPECTED, GOOD, KEY, ROLE, drain, pair, world
 
 
 def closed_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
-
-
-async def drain(events: EventStream) -> list[str]:
-    """Return the data up to the failure, which goes on."""
-    return [event.data async for event in events]
 
 
 FAILING: dict[str, Script] = {

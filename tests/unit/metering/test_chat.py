@@ -169,8 +169,8 @@ async def test_broken_stream_is_charged_what_was_sent(
     start: Any, ledger: FakeLedger, steps: list[Any]
 ) -> None:
     """Connection, silence, error, garbage or a bare end: two chunks were sold, and no more."""
-    metrics = RequestMetrics()
-    job = start(FakeUpstream(steps=steps), metrics=metrics, stream=True)
+    metrics, upstream = RequestMetrics(), FakeUpstream(steps=steps)
+    job = start(upstream, metrics=metrics, stream=True)
     seen: list[bytes] = []
 
     async def read() -> None:
@@ -186,6 +186,7 @@ async def test_broken_stream_is_charged_what_was_sent(
     assert spent(ledger) == ledger.records["r"].quota == 8 + 4
     assert ledger.records["r"].outcome == "broken"
     assert metrics.failed_channels == ["fake"]
+    assert upstream.streams[0].ending.startswith("broken: Upstream")
     assert metrics.quota_micropoints == 8 + 4
 
 
@@ -223,9 +224,11 @@ async def test_complete_enough_is_complete(
     start: Any, ledger: FakeLedger, steps: list[Any]
 ) -> None:
     """After the finish nothing that fails spoils the answer; `[DONE]` is an end without one."""
-    seen = await run(start(FakeUpstream(steps=steps), stream=True))
+    upstream = FakeUpstream(steps=steps)
+    seen = await run(start(upstream, stream=True))
 
     assert seen[-1] == "[DONE]"
+    assert upstream.streams[0].ending == "complete"
     assert spent(ledger) == 17
     assert ledger.records["r"].outcome == "complete"
 

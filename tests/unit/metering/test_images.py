@@ -266,8 +266,8 @@ async def test_broken_stream_is_charged_its_completed_images(
     start: Any, ledger: FakeLedger, step: Any
 ) -> None:
     """One of two came."""
-    metrics = RequestMetrics()
-    job = start(FakeUpstream(steps=[completed(), step]), metrics=metrics, stream=True, n=2)
+    metrics, upstream = RequestMetrics(), FakeUpstream(steps=[completed(), step])
+    job = start(upstream, metrics=metrics, stream=True, n=2)
     seen: list[bytes] = []
 
     async def read() -> None:
@@ -282,6 +282,7 @@ async def test_broken_stream_is_charged_its_completed_images(
     assert spent(ledger) == ledger.records["r"].quota == metrics.quota_micropoints == COST
     assert ledger.records["r"].outcome == "broken"
     assert metrics.failed_channels == ["fake"]
+    assert upstream.streams[0].ending.startswith("broken: Upstream")
 
 
 async def test_stream_that_ends_early_is_charged_what_came(start: Any, ledger: FakeLedger) -> None:

@@ -79,6 +79,13 @@ def test_every_error_has_a_row() -> None:
             None,
         ),
         (errors.UpstreamUnavailableError(), 502, "server_error", "upstream_error", None),
+        (
+            errors.UpstreamRestingError(retry_after_s=7),
+            503,
+            "server_error",
+            "upstream_error",
+            None,
+        ),
         (errors.WebSearchFailedError(), 502, "server_error", "web_search_failed", None),
         (
             errors.WebSearchFailedError(is_timeout=True),

@@ -64,21 +64,22 @@ class Turns:
             if leave is None:
                 resting.append(route)
                 continue
-            turn = self._make_turn(route, leave, self._routes[place + 1 :])
+            later = self._routes[place + 1 :]
+            turn = self._make_turn(route, leave, others=self._count_others(later, resting))
             yield turn
             wait_s = second_try_s(self.failures[-1])
             if leave.is_healthy and wait_s is not None:
                 again.append((wait_s, turn))
         resting.sort(key=self._rests.asked_left_s)
         for place, route in enumerate(resting):
-            last_resort = await self._wait_for(route, resting[place + 1 :])
+            last_resort = await self._wait_for(route, others=len(resting) - place - 1)
             if last_resort is not None:
                 yield last_resort
         second = await self._ask_again(again)
         if second is not None:
             yield second
 
-    async def _wait_for(self, route: Route, later: Sequence[Route]) -> Turn | None:
+    async def _wait_for(self, route: Route, *, others: int) -> Turn | None:
         """Return the turn of one that rests and may serve all the same; not before its time.
 
         Where its vendor has named a time that is too far off, it has failed without being asked.
@@ -90,8 +91,7 @@ class Turns:
         if not self._has_a_chance(route, after_s=left_s):
             return None
         await asyncio.sleep(left_s)
-        leave = self._rests.ask_anyway(route)
-        return self._make_turn(route, leave, later, is_last_resort=True)
+        return self._make_turn(route, self._rests.ask_anyway(route), others=others)
 
     async def _ask_again(self, again: Sequence[tuple[float, Turn]]) -> Turn | None:
         """Return one more turn of the one that is ready soonest, if any is."""
@@ -101,7 +101,7 @@ class Turns:
         if not self._has_a_chance(turn.route, after_s=wait_s):
             return None
         await asyncio.sleep(wait_s)
-        return self._make_turn(turn.route, self._rests.ask_anyway(turn.route), ())
+        return self._make_turn(turn.route, self._rests.ask_anyway(turn.route), others=0)
 
     def _has_a_chance(self, route: Route, *, after_s: float = 0.0) -> bool:
         channel = self._channels.get(route.channel)
@@ -109,21 +109,23 @@ class Turns:
         last = self.failures[-1] if self.failures else None
         return has_a_chance(timeouts, self._call, last, after_s=after_s)
 
-    def _make_turn(
-        self, route: Route, leave: Leave, later: Sequence[Route], *, is_last_resort: bool = False
-    ) -> Turn:
-        """Share out what is left: an equal part to each that is likely to be asked.
+    def _count_others(self, later: Sequence[Route], resting: Sequence[Route]) -> int:
+        """Return how many are still to be asked; all that rest and may serve are one together."""
+        healthy = [route for route in later if not self._rests.is_cooling(route)]
+        asleep = [*resting, *(route for route in later if self._rests.is_cooling(route))]
+        may_serve = any(self._rests.asked_left_s(route) <= WAIT_MAX_S for route in asleep)
+        return len(healthy) + may_serve
 
-        Those that rest are not, unless all do; a fallback model is one, however many channels it
-        has.
+    def _make_turn(self, route: Route, leave: Leave, *, others: int) -> Turn:
+        """Share out what is left: an equal part to each that is still to be asked.
+
+        A fallback model is one of them, however many channels it has.
         """
-        others = [one for one in later if is_last_resort or not self._rests.is_cooling(one)]
-        parts = 1 + len(others) + self._call.later_models
         return Turn(
             route=route,
             channel=self._channels.get(route.channel),
             leave=leave,
-            share_s=self._call.budget_s() / parts,
+            share_s=self._call.budget_s() / (1 + others + self._call.later_models),
         )
 
 

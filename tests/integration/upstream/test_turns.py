@@ -1,0 +1,245 @@
+"""Who is asked when, how long it is waited for, and who is asked again."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from tollgate.core.catalog import Timeouts
+from tollgate.errors import (
+    UpstreamError,
+    UpstreamRateLimitedError,
+    UpstreamRestingError,
+    UpstreamTimeoutError,
+    UpstreamUnavailableError,
+)
+from tollgate.upstream.cooldowns import CooldownRules
+from tollgate.upstream.turns import WAIT_MAX_S
+
+from tests.fakes.models import make_timeouts
+from tests.fakes.scripted_server import COMPLETION, Script, answer, error, hang, serving
+from tests.integration.upstream.world import GOOD, pair, world
+
+QUICK = CooldownRules(fair_s=0.1)
+
+
+def from_now(seconds: float) -> Callable[[], float]:
+    """Return what is left of a request's time."""
+    ends_at = time.monotonic() + seconds
+    return lambda: ends_at - time.monotonic()
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+async def test_channel_that_hangs_leaves_the_others_their_time(*, is_stream: bool) -> None:
+    """With the time-outs of a catalog that sets none, and as little time as one of them has."""
+    async with (
+        serving(hang) as one,
+        serving(GOOD if is_stream else answer(COMPLETION)) as two,
+        world(one.base_url, two.base_url, timeouts=Timeouts(), rules=QUICK) as made,
+    ):
+        channels = []
+        for _ in range(2):
+            call = made.call(is_stream=is_stream, budget_s=from_now(2))
+            if is_stream:
+                channels.append((await made.read(call))[0])
+            else:
+                channels.append((await made.upstream.complete(call)).channel)
+
+        assert channels == ["c1", "c1"]
+        assert len(one.bodies) == 1
+
+
+async def test_channel_that_hangs_leaves_a_fallback_model_its_time() -> None:
+    """Half of what is left, where one other model may be asked."""
+    async with serving(hang) as one, world(one.base_url, timeouts=Timeouts()) as made:
+        budget_s = from_now(2)
+        with pytest.raises(UpstreamTimeoutError):
+            await made.upstream.open_stream(replace(made.call(budget_s=budget_s), later_models=1))
+
+        assert budget_s() > 0.5
+
+
+async def test_those_that_rest_have_one_share_together() -> None:
+    """One of them may have recovered; but two that are long dead cost the third half its time."""
+    async with (
+        serving(error(401)) as one,
+        serving(hang) as two,
+        world(one.base_url, one.base_url, two.base_url, timeouts=Timeouts(), rules=QUICK) as made,
+    ):
+        two.scripts[:] = [GOOD, hang]
+        await made.read()
+        one.scripts[:] = [hang, GOOD]
+        began = time.monotonic()
+
+        assert (await made.read(made.call(budget_s=from_now(2.4))))[0] == "c1"
+        assert time.monotonic() - began > 1.7
+
+
+async def test_those_that_must_not_be_asked_have_none() -> None:
+    """The one that is left has all the time."""
+    script = error(429, head="retry-after: 60\r\n")
+    async with pair(script, timeouts=Timeouts(), rules=QUICK) as (made, _, two):
+        await made.read()
+        two.scripts[:] = [hang]
+        began = time.monotonic()
+        with pytest.raises(UpstreamTimeoutError):
+            await made.read(made.call(budget_s=from_now(0.6)))
+
+        assert time.monotonic() - began > 0.55
+
+
+async def test_only_channel_that_hangs_rests() -> None:
+    """It has had all the time that there was, so the next request's time goes to others first."""
+    async with serving(hang) as one, world(one.base_url, rules=QUICK) as made:
+        with pytest.raises(UpstreamTimeoutError):
+            await made.read(made.call(budget_s=from_now(0.3)))
+        made.channels |= {"c9": replace(made.channels["c0"], name="c9")}
+        one.scripts[:] = [GOOD]
+
+        assert (await made.read())[0] == "c9"
+
+
+async def test_one_without_a_chance_is_passed_over() -> None:
+    """A caller who is kept alive has waited long: who needs less than what is left is asked."""
+    async with (
+        serving(hang) as one,
+        serving(answer(COMPLETION)) as two,
+        serving(answer(COMPLETION)) as three,
+        world(one.base_url, two.base_url, three.base_url) as made,
+    ):
+        for name, first_byte_s in (("c0", 0.1), ("c1", 60.0), ("c2", 0.1)):
+            timeouts = make_timeouts(first_byte_s=first_byte_s, total_s=0.1)
+            made.channels[name] = replace(made.channels[name], timeouts=timeouts)
+        call = made.call(is_stream=False, budget_s=from_now(5))
+
+        assert (await made.upstream.complete(replace(call, is_padded=True))).channel == "c2"
+        assert two.bodies == []
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        error(503),
+        error(500),
+        error(529, head="retry-after: 0\r\n"),
+        error(429, head="retry-after-ms: 20\r\n"),
+    ],
+)
+async def test_channel_that_could_not_just_now_is_asked_again(script: Script) -> None:
+    """Where there is no other: once, after as long as it asks."""
+    async with serving(script, GOOD) as one, world(one.base_url) as made:
+        assert (await made.read())[0] == "c0"
+        assert len(one.bodies) == 2
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        error(429),
+        error(429, head="retry-after: 2\r\n"),
+        error(503, head="retry-after: 2\r\n"),
+        error(401),
+        error(403),
+        error(404),
+        error(409),
+        answer(b"{}", content_type="text/html"),
+    ],
+)
+async def test_channel_that_will_not_soon_is_not(script: Script) -> None:
+    """Nor one that has perhaps worked for the request, or refuses the operator."""
+    async with serving(script, GOOD) as one, world(one.base_url) as made:
+        with pytest.raises(UpstreamError):
+            await made.read()
+        assert len(one.bodies) == 1
+
+
+async def test_second_try_is_one_for_all_channels() -> None:
+    """Of those that failed, the one that asks for the shortest wait; and it is the last."""
+    async with (
+        serving(error(503)) as one,
+        serving(error(503, head="retry-after-ms: 20\r\n")) as two,
+        world(one.base_url, two.base_url) as made,
+    ):
+        with pytest.raises(UpstreamUnavailableError):
+            await made.read()
+        assert (len(one.bodies), len(two.bodies)) == (1, 2)
+
+
+async def test_channel_that_rests_is_not_asked_again() -> None:
+    """A dead channel gets no second call for each request that has no other."""
+    async with serving(error(503)) as one, world(one.base_url) as made:
+        for _ in range(3):
+            with pytest.raises(UpstreamUnavailableError):
+                await made.read()
+        assert len(one.bodies) == 2 + 1 + 1
+
+
+async def test_probe_that_fails_is_not_asked_again() -> None:
+    """A channel whose rest is over gets one call to find out."""
+    async with serving(error(503)) as one, world(one.base_url) as made:
+        for made.now_s, calls in ((0, 2), (30, 3)):
+            with pytest.raises(UpstreamUnavailableError):
+                await made.read()
+            assert len(one.bodies) == calls
+
+
+async def test_second_try_is_within_the_requests_time() -> None:
+    """Where a wait would take what is left, the failure is told."""
+    async with serving(error(503), GOOD) as one, world(one.base_url) as made:
+        with pytest.raises(UpstreamUnavailableError):
+            await made.read(made.call(budget_s=from_now(0.2)))
+        assert len(one.bodies) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [(429, UpstreamRateLimitedError), (503, UpstreamRestingError)]
+)
+async def test_vendors_own_time_is_kept(
+    status: int, expected: type[UpstreamRateLimitedError | UpstreamRestingError]
+) -> None:
+    """Where all have named one nobody is asked before it, and the caller is told."""
+    script = error(status, head="retry-after: 60\r\n")
+    async with serving(script, GOOD) as one, world(one.base_url) as made:
+        waits = []
+        for made.now_s in (0, 20):
+            with pytest.raises(expected) as caught:
+                await made.read()
+            waits.append(caught.value.retry_after_s)
+        assert (waits, len(one.bodies)) == ([60, 40], 1)
+        made.now_s = 60
+
+        assert (await made.read())[0] == "c0"
+
+
+async def test_short_time_of_a_vendor_is_waited_for() -> None:
+    """Rather than refuse the caller, who would come back a second later."""
+    script = error(429, head="retry-after: 60\r\n")
+    async with serving(script, GOOD) as one, world(one.base_url) as made:
+        with pytest.raises(UpstreamRateLimitedError):
+            await made.read()
+        made.now_s = 60 - WAIT_MAX_S / 5
+        began = time.monotonic()
+
+        assert (await made.read())[0] == "c0"
+        assert time.monotonic() - began >= WAIT_MAX_S / 5
+        assert len(one.bodies) == 2
+
+
+async def test_limit_of_one_model_is_kept_beside_another_model() -> None:
+    """The channel serves its other model, whose answers end nothing of the limit."""
+    script = error(429, head="retry-after: 60\r\n")
+    async with pair(script, GOOD) as (made, one, _):
+        other = made.call(upstream_model="v")
+        calls = [made.call(), other, made.call(), other, made.call()]
+        channels = [(await made.read(call))[0] for call in calls]
+
+        assert channels == ["c1", "c0", "c1", "c0", "c1"]
+        assert [body["model"] for body in one.bodies] == ["u", "v", "v"]
+
+
+async def test_fault_is_the_whole_channels() -> None:
+    """Where it is down for one model it is for the others."""
+    async with pair(error(500), GOOD) as (made, _, _two):
+        await made.read()
+
+        assert (await made.read(made.call(upstream_model="v")))[0] == "c1"

@@ -5,7 +5,7 @@ import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +17,13 @@ from tollgate.core.tokens import count_text
 from tollgate.upstream.cooldowns import CooldownRules
 
 from tests.chaos.gateway import ACCOUNT, ChatGateway, serving_chat
-from tests.chaos.vendors import CHANNELS, Turn, draw_turn, make_choice, usage_of
+from tests.chaos.vendors import CHANNELS, EARLY, Turn, draw_turn, make_choice, make_drops, usage_of
 from tests.fakes.choosing_server import serving_choices
 
 WAITS_S = 120.0  # a client's time-out: beyond it a call has not ended
 # Much shorter than those in force, so that a run sees many of them end.
-RULES = CooldownRules(fault_s=0.3, fault_longest_s=1.2, rate_limit_s=0.2)
+RULES = CooldownRules(fault_s=0.3, fault_longest_s=1.2, rate_limit_s=0.2, fair_s=0.5)
+TIMEOUTS = "{ connect_s = 10, first_byte_s = 4, between_bytes_s = 4, total_s = 90 }"
 PRICES = {"story": (100, 400), "frail": (50, 200)}  # points a million, micropoints a token
 
 
@@ -49,11 +50,13 @@ class Report:
 
     seed: int
     requests: int
+    early: Sequence[str] = EARLY
     endings: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     rescued: int = 0
     fell_back: int = 0
     hopeless: int = 0
+    dropped: int = 0
     spent: int = 0
     records: int = 0
     slowest_s: float = 0.0
@@ -69,35 +72,54 @@ class Report:
         yield from (f"  {name:24} {count}" for name, count in sorted(self.endings.items()))
         yield f"answered, and the first channel could not have: {self.rescued}"
         yield f"answered by a fallback model: {self.fell_back}"
+        yield f"sent again, since the kept connection was closed: {self.dropped}"
         yield f"refused, every channel being faulty: {self.hopeless}"
         yield f"records: {self.records}, spent: {self.spent} micropoints"
         yield f"disagreements: {len(self.wrong)}"
         yield from (f"  {line}" for line in self.wrong[:20])
 
 
-def run_chaos(dynamodb_url: str, *, seed: int, requests: int, clients: int = 32) -> Report:
-    """Run `requests` requests with the faults that `seed` draws; return the figures."""
-    report = Report(seed=seed, requests=requests)
+def run_chaos(
+    dynamodb_url: str,
+    *,
+    seed: int,
+    requests: int,
+    clients: int = 32,
+    timeouts: str = TIMEOUTS,
+    lives_s: float = 900.0,
+    early: Sequence[str] = EARLY,
+) -> Report:
+    """Run `requests` requests with the faults that `seed` draws; return the figures.
+
+    `timeouts`: the channels', as the catalog has them; "{}": none. `lives_s`: a Lambda's time.
+    `early`: the faults before the first word.
+    """
+    report = Report(seed=seed, requests=requests, early=early)
     began = time.monotonic()
+    dropped: set[tuple[str, int]] = set()
     with (
         tempfile.TemporaryDirectory() as home,
-        serving_choices(make_choice(seed)) as vendors,
+        serving_choices(make_choice(seed, early), make_drops(seed, dropped)) as vendors,
         serving_chat(
-            dynamodb_url, _write_catalog(Path(home), vendors), rules=RULES, sandboxes=3
+            dynamodb_url,
+            _write_catalog(Path(home), vendors, timeouts),
+            rules=RULES,
+            sandboxes=3,
+            lives_s=lives_s,
         ) as gateway,
     ):
         seen = asyncio.run(_ask_all(gateway, report, clients))
         _audit(report, seen, read_settled(gateway))
-    report.seconds = time.monotonic() - began
+    report.seconds, report.dropped = time.monotonic() - began, len(dropped)
     return report
 
 
-def _write_catalog(home: Path, vendors: str) -> Path:
+def _write_catalog(home: Path, vendors: str, timeouts: str) -> Path:
     """Write two models: one with all channels, one with the first and a fallback on the other."""
     channel = """
 [channels.{name}]
 base_url = "{url}/{name}"
-timeouts = {{ connect_s = 10, first_byte_s = 4, between_bytes_s = 4, total_s = 90 }}
+timeouts = {timeouts}
 """
     model = """
 [models.{name}]
@@ -109,7 +131,7 @@ price = {{ input = {price}, output = {output} }}
     routes = ", ".join(
         f'{{ channel = "{c}", priority = {n // 2} }}' for n, c in enumerate(CHANNELS)
     )
-    text = "".join(channel.format(name=name, url=vendors) for name in CHANNELS)
+    text = "".join(channel.format(name=name, url=vendors, timeouts=timeouts) for name in CHANNELS)
     for name, (price, output) in PRICES.items():
         frail = 'channels = ["c0"]\nfallback = ["story"]'
         more = frail if name == "frail" else f"channels = [{routes}]"
@@ -157,8 +179,8 @@ async def _ask(client: AsyncOpenAI, seen: Seen) -> None:
             str(error.status_code),
             error.response.headers["x-request-id"],
         )
-        if error.status_code == 429 and not error.response.headers.get("retry-after"):
-            seen.problem = "429 without retry-after"
+        if error.status_code in (429, 503) and not error.response.headers.get("retry-after"):
+            seen.problem = f"{error.status_code} without retry-after"
     except APIError as error:
         seen.ending = "broken"
         if type(error) is not APIError or not seen.text:
@@ -174,7 +196,7 @@ async def _complete(client: AsyncOpenAI, seen: Seen) -> None:
     )
     _note_headers(seen, raw.headers)
     answer = raw.parse()
-    seen.text, seen.named = answer.choices[0].message.content or "", answer.model
+    seen.text, seen.named = _said(answer.choices[0].message), answer.model
     seen.quota = _micropoints(answer.to_dict()["quota"])
 
 
@@ -186,12 +208,19 @@ async def _stream(client: AsyncOpenAI, seen: Seen) -> None:
         _note_headers(seen, chunks.response.headers)
         finish = None
         async for chunk in chunks:
-            seen.text += chunk.choices[0].delta.content or ""
+            seen.text += _said(chunk.choices[0].delta)
             finish = chunk.choices[0].finish_reason or finish
             seen.named, quota = chunk.model, chunk.to_dict()["quota"]
             seen.quota = _micropoints(quota) if finish else None
         if finish is None:
             seen.problem = "a stream without error and finish"
+
+
+def _said(message: Any) -> str:
+    """Return what a message or delta says, in words or in calls of tools."""
+    functions = [call.function for call in message.tool_calls or []]
+    calls = [text for one in functions for text in (one.name, one.arguments)]
+    return "".join(filter(None, [message.content, *calls]))
 
 
 def _note_headers(seen: Seen, headers: Any) -> None:
@@ -252,7 +281,9 @@ def _audit(report: Report, seen: list[Seen], rows: list[Row]) -> None:
 def _judge(report: Report, seen: Seen, record: Row | None) -> str:
     """Return what is wrong with an ending, by what the channels did and what is recorded."""
     turns = {
-        channel: draw_turn(report.seed, seen.index, channel, is_stream=seen.is_stream)
+        channel: draw_turn(
+            report.seed, seen.index, channel, is_stream=seen.is_stream, early=report.early
+        )
         for channel in CHANNELS
     }
     if turns["c0"].fault:
@@ -264,7 +295,7 @@ def _judge(report: Report, seen: Seen, record: Row | None) -> str:
             {
                 "refused, and a channel could have served": not is_hopeless,
                 "a status that no channel's fault explains": seen.ending
-                not in ("429", "502", "504"),
+                not in ("429", "502", "503", "504"),
                 "refused, and recorded": record is not None,
             }
         )
@@ -283,7 +314,7 @@ def _judge_answer(seen: Seen, turn: Turn, record: Row | None) -> str:
     return _first_of(
         {
             "not as its channel answered": turn.kind != ("sound" if is_whole else "late"),
-            "not all that its channel said": seen.text != "".join(turn.text),
+            "not all that its channel said": seen.text != turn.said,
             "the model is called something else": seen.named != served,
             "outcome": record["outcome"] != ("complete" if is_whole else "broken"),
             "recorded for another model": record["model"] != served,
@@ -304,7 +335,7 @@ def _expected_usage(turn: Turn, record: Row) -> dict[str, int]:
     if turn.has_usage:
         usage = usage_of(turn)
         return {"prompt": usage["prompt_tokens"], "completion": usage["completion_tokens"]}
-    completion = count_text("".join(turn.text), "o200k_base")
+    completion = count_text(turn.said, "o200k_base")
     return {"prompt": record["tokens"]["prompt"], "completion": completion}
 
 

@@ -32,7 +32,7 @@ ERROR = b'data: {"error": {"message": "The engine is overloaded.", "code": "over
 CHOICE_ERROR = chunk({}, finish_reason="error", error={"message": "no", "code": "overloaded"})
 
 
-def _gzipped(*pieces: bytes, cut: int | None = None) -> list[bytes]:
+def gzipped(*pieces: bytes, cut: int | None = None) -> list[bytes]:
     """Return pieces as a server flushes them; `cut`: only so many bytes of all."""
     packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
     packed = [packer.compress(piece) + packer.flush(zlib.Z_SYNC_FLUSH) for piece in pieces]
@@ -43,7 +43,7 @@ def _said_then(*pieces: bytes, ending: str = "whole", head: str = "") -> Script:
     return stream(*SAID, *pieces, ending=ending, head=head)
 
 
-_GZIP = "content-encoding: gzip\r\n"
+GZIP = "content-encoding: gzip\r\n"
 _PLAIN_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
 
 BROKEN_STREAMS: dict[str, Script] = {
@@ -77,9 +77,9 @@ BROKEN_STREAMS: dict[str, Script] = {
         + b"ZZ\r\n"
     ),
     "too short": raw(_PLAIN_HEAD + b"content-length: 90000\r\n\r\n" + b"".join(SAID)),
-    "gzip, cut off": stream(*_gzipped(*SAID, cut=1), head=_GZIP, ending="close"),
-    "gzip, spoiled": stream(*_gzipped(*SAID, cut=1), b"\xff" * 400, head=_GZIP),
-    "gzip, ended": stream(*_gzipped(*SAID), head=_GZIP),
+    "gzip, cut off": stream(*gzipped(*SAID, cut=1), head=GZIP, ending="close"),
+    "gzip, spoiled": stream(*gzipped(*SAID, cut=1), b"\xff" * 400, head=GZIP),
+    "gzip, ended": stream(*gzipped(*SAID), head=GZIP),
     "line of 10 MB": _said_then(b"data: " + BIG.encode() + b"\n\n", FINISH, DONE),
     "endless line": _said_then(*[b"x" * 1_000_000] * 20),
 }
@@ -93,7 +93,7 @@ FAILED_STREAMS: dict[str, Script] = {
     "json that is an error": answer(b'{"error": {"message": "overloaded", "code": 503}}'),
     "empty": stream(),
     "done": stream(DONE),
-    "spoiled gzip": stream(*SAID, FINISH, DONE, head=_GZIP),
+    "spoiled gzip": stream(*SAID, FINISH, DONE, head=GZIP),
     "unknown encoding": stream(b"\x28\xb5\x2f\xfd" * 9, head="content-encoding: zstd\r\n"),
     "line of 10 MB": stream(b": " + BIG.encode() + b"\n\n"),
     "endless line": stream(*[b"x" * 1_000_000] * 20),
@@ -114,7 +114,7 @@ SOUND_STREAMS: dict[str, Script] = {
     "json": answer(_WHOLE),
     "json that is called text": answer(_WHOLE, content_type="text/plain"),
     "json behind blank space": answer(b"\n \n" + _WHOLE),
-    "gzip": stream(*_gzipped(*SAID, FINISH, DONE), head=_GZIP),
+    "gzip": stream(*gzipped(*SAID, FINISH, DONE), head=GZIP),
     "no done": _said_then(FINISH),
     "closed after its finish": _said_then(FINISH, ending="close"),
     "reset after its finish": _said_then(FINISH, b"data: {oo", ending="reset"),
@@ -136,14 +136,14 @@ FAILED_ANSWERS: dict[str, Script] = {
     "flat error": answer(b'{"object": "error", "message": "overloaded", "code": 503}'),
     "no choices": answer(b'{"choices": []}'),
     "empty": answer(b""),
-    "spoiled gzip": answer(_WHOLE, head=_GZIP),
-    "cut gzip": answer(gzip.compress(_WHOLE)[:40], head=_GZIP),
+    "spoiled gzip": answer(_WHOLE, head=GZIP),
+    "cut gzip": answer(gzip.compress(_WHOLE)[:40], head=GZIP),
     "unknown encoding": answer(b"\x28\xb5\x2f\xfd" * 9, head="content-encoding: zstd\r\n"),
     "10 MB of nothing": answer(BIG.encode()),
     "no chunk": raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nZZ\r\n"),
 }
 SOUND_ANSWERS: dict[str, Script] = {
     "wrong content type": answer(_WHOLE, content_type="text/html"),
-    "gzip": answer(gzip.compress(_WHOLE), head=_GZIP),
+    "gzip": answer(gzip.compress(_WHOLE), head=GZIP),
     "blank space": answer(b"\n \n" + _WHOLE),
 }

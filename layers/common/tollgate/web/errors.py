@@ -48,9 +48,7 @@ TABLE: dict[type[BaseException], Row] = {
     errors.UpstreamRateLimitedError: Row(
         status=429, error_type="rate_limit_error", code="rate_limit_exceeded"
     ),
-    errors.UpstreamRestingError: Row(
-        status=503, error_type="server_error", code="upstream_error"
-    ),
+    errors.UpstreamRestingError: Row(status=503, error_type="server_error", code="upstream_error"),
     errors.UpstreamTimeoutError: Row(
         status=504, error_type="server_error", code="upstream_timeout"
     ),

@@ -130,6 +130,17 @@ def test_effort(model: str, expected: dict[str, object]) -> None:
     assert make(model=model, reasoning_effort="high") == {"messages": TURNS} | expected
 
 
+def test_top_k() -> None:
+    """Anthropic's models have it as a field of their own; for them too it is a whole number."""
+    model = "us.anthropic.claude-x-v1:0"
+    expected = {"messages": TURNS, "additionalModelRequestFields": {"top_k": 40}}
+
+    assert make(model=model, top_k=40) == expected
+    for odd in ("40", True, {"maxTokens": 9}):
+        with pytest.raises(RequestUnsupportedError):
+            make(model=model, top_k=odd)
+
+
 def test_service_tier() -> None:
     """A tier that is sold goes to Bedrock by the same name; the plain ones need no word."""
     assert make(service_tier="flex")["serviceTier"] == {"type": "flex"}

@@ -7,6 +7,7 @@
     response_format with a schema          outputConfig.textFormat
     reasoning_effort                       outputConfig.effort; OpenAI's models have it by its name
     service_tier                           serviceTier
+    top_k                                  a field of Anthropic's models
 
 A field that would change the answer, and that Converse does not have, is refused and not dropped:
 its caller would take the answer for what was asked. Nothing goes into additionalModelRequestFields
@@ -37,6 +38,7 @@ _TRANSLATED = frozenset(
         "temperature",
         "tool_choice",
         "tools",
+        "top_k",
         "top_p",
     }
 )
@@ -71,6 +73,7 @@ _NEUTRAL: Mapping[str, tuple[object, ...]] = {
 _EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _PLAIN_TIERS = (None, "auto", "default")
 _OPENAI_MODELS = "openai."  # in the ids of the models that OpenAI has put there
+_ANTHROPIC_MODELS = "anthropic."
 
 
 def make_body(call: ChatCall, upstream_model: str) -> Block:
@@ -90,6 +93,7 @@ def make_body(call: ChatCall, upstream_model: str) -> Block:
         "serviceTier": _service_tier(body.get("service_tier")),
     }
     _add_effort(made, body.get("reasoning_effort"), upstream_model)
+    _add_top_k(made, body.get("top_k"), upstream_model)
     return {name: value for name, value in made.items() if value}
 
 
@@ -156,3 +160,19 @@ def _add_effort(made: Block, effort: object, upstream_model: str) -> None:
             f"'reasoning_effort' must be one of {', '.join(_EFFORTS)} for this model.",
             param="reasoning_effort",
         )
+
+
+def _add_top_k(made: Block, top_k: object, upstream_model: str) -> None:
+    """Put `top_k` where Anthropic's models read it; others call it otherwise, or do not know it.
+
+    Source: Amazon Bedrock User Guide, "Using the Converse API", its example of fields of a model's
+    own.
+    """
+    if top_k is None:
+        return
+    is_count = isinstance(top_k, int) and not isinstance(top_k, bool)
+    if not is_count or _ANTHROPIC_MODELS not in upstream_model:
+        raise RequestUnsupportedError(
+            "'top_k' is not available for this model, or not with this value.", param="top_k"
+        )
+    made["additionalModelRequestFields"] = {"top_k": top_k}

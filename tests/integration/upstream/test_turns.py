@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 from tollgate.core.catalog import Timeouts
+from tollgate.core.rests import Rest
 from tollgate.errors import (
     UpstreamError,
     UpstreamRateLimitedError,
+    UpstreamRefusedError,
     UpstreamRestingError,
     UpstreamTimeoutError,
     UpstreamUnavailableError,
@@ -17,6 +20,7 @@ from tollgate.upstream.cooldowns import CooldownRules
 from tollgate.upstream.turns import WAIT_MAX_S
 
 from tests.fakes.models import make_timeouts
+from tests.fakes.rest_board import FakeRestBoard
 from tests.fakes.scripted_server import COMPLETION, Script, answer, error, hang, serving
 from tests.integration.upstream.world import GOOD, pair, world
 
@@ -235,6 +239,24 @@ async def test_limit_of_one_model_is_kept_beside_another_model() -> None:
 
         assert channels == ["c1", "c0", "c1", "c0", "c1"]
         assert [body["model"] for body in one.bodies] == ["u", "v", "v"]
+
+
+@pytest.mark.parametrize("kind", ["stream", "whole", "refused"])
+async def test_probe_that_answers_takes_the_rest_off_the_board(kind: str) -> None:
+    """Whatever the answer is: the other sandboxes need not wait until the probe's time is up."""
+    board = FakeRestBoard(rests={"c0": Rest(until_ms=1, faults=2)})
+    scripts = {"stream": GOOD, "whole": answer(COMPLETION), "refused": error(400)}
+    async with serving(scripts[kind]) as one, world(one.base_url, board=board) as made:
+        made.upstream.look()
+        if kind == "stream":
+            await made.read()
+        else:
+            with suppress(UpstreamRefusedError):
+                await made.upstream.complete(made.call(is_stream=False))
+        await made.upstream._rests.aclose()
+
+        assert board.calls == {"read": 2, "claim": 1, "remove": 1}
+        assert board.rests == {}
 
 
 async def test_fault_is_the_whole_channels() -> None:

@@ -8,6 +8,7 @@ from tollgate.core.catalog import Catalog, Channel, Route, Timeouts
 from tollgate.upstream.client import ChatCall, EventStream, Upstream, new_http_client
 from tollgate.upstream.cooldowns import CooldownRules
 from tollgate.upstream.keys import EnvKeys, KeySource
+from tollgate.upstream.shared_rests import RestBoard
 
 from tests.fakes.models import make_catalog, make_model, make_timeouts
 from tests.fakes.scripted_server import CHUNK, DONE, Script, ScriptedServer, serving, stream
@@ -22,7 +23,12 @@ class World:
     """An upstream with channels `c0`, `c1`, … at the given addresses, in this order."""
 
     def __init__(
-        self, urls: list[str], timeouts: Timeouts, keys: KeySource, rules: CooldownRules
+        self,
+        urls: list[str],
+        timeouts: Timeouts,
+        keys: KeySource,
+        rules: CooldownRules,
+        board: RestBoard | None,
     ) -> None:
         self.now_s = 0.0
         self.channels = {
@@ -30,7 +36,12 @@ class World:
             for n, url in enumerate(urls)
         }
         self.upstream = Upstream(
-            new_http_client(), self._current, keys, clock=lambda: self.now_s, rules=rules
+            new_http_client(),
+            self._current,
+            keys,
+            clock=lambda: self.now_s,
+            rules=rules,
+            board=board,
         )
 
     async def _current(self) -> Catalog:
@@ -71,12 +82,14 @@ async def world(
     timeouts: Timeouts | None = None,
     keys: KeySource | None = None,
     rules: CooldownRules | None = None,
+    board: RestBoard | None = None,
 ) -> AsyncIterator[World]:
     made = World(
         list(urls),
         timeouts or make_timeouts(),
         keys or EnvKeys({"KEY": KEY}),
         rules or CooldownRules(),
+        board,
     )
     try:
         yield made

@@ -164,10 +164,10 @@ class Upstream:
         self, call: Call, turn: Turn, attempt: Callable[[Attempt], Awaitable[T]]
     ) -> T:
         """Try one channel, and keep the books of what came of it; of a stream, of its end."""
-        began, leave, is_open = self._clock(), turn.leave, False
+        began, leave, is_answered = self._clock(), turn.leave, False
         try:
             answer = await self._try_keys(call, turn, attempt)
-            is_open = isinstance(answer, EventStream)
+            is_answered = True
         except ChannelFailedError as failure:
             self._note_failure(call, turn, failure, began)
             raise
@@ -175,7 +175,7 @@ class Upstream:
             self._rests.note_answer(leave)
             raise
         finally:
-            if not is_open:
+            if not is_answered:
                 self._rests.end(leave)
         if isinstance(answer, EventStream):
             answer.report_to(lambda ending: self._rests.note_ending(leave, ending))

@@ -1,6 +1,6 @@
 """Make the layer: `python3.13 bundle.py <x86_64 or arm64> <folder>`, which `sam build` calls.
 
-    <folder>/python/      becomes /opt/python: packages, tollgate, stream-runtime, encodings
+    <folder>/python/      becomes /opt/python: packages, tollgate, stream-runtime, encodings, roots
     <folder>/licenses/    the packages' licences, out of the import path
 
 Packages are wheels of the layer's platform, pinned by hash: no compiler, and any machine will do.
@@ -9,7 +9,8 @@ the bytecode carries a hash that Python is told not to check, and names its sour
 has it. So the same sources give the same bytes, wherever and whenever they are built, by the same
 Python.
 
-It stands alone, on Python's library and pip: SAM runs it in a copy of this folder.
+It stands alone with root_store.py, on Python's library and pip: SAM runs it in a copy of this
+folder.
 """
 
 import compileall
@@ -22,6 +23,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from py_compile import PycInvalidationMode
+
+from root_store import write_root_store
 
 HERE = Path(__file__).parent
 RUNTIME = (3, 13)
@@ -79,6 +82,7 @@ def build(architecture: str, folder: Path) -> None:
     copy_own(target)
     keep_licences(target, folder / "licenses")
     drop_unused(target)
+    write_root_store(target / "certifi" / "cacert.pem", target / "roots")
     compile_all(target)
     settle_metadata(folder)
 

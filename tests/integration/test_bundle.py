@@ -24,7 +24,7 @@ USE = f"""
 import importlib, json, os, pkgutil, sys
 for name in {FUNCTIONS}:
     importlib.import_module(f"functions.{{name}}.app")
-import functions.billing.sweep, tollgate
+import functions.billing.sweep, tollgate, tollgate.trust
 for module in pkgutil.walk_packages(tollgate.__path__, "tollgate."):
     if not module.name.endswith((".__main__", ".entry")):
         importlib.import_module(module.name)
@@ -41,7 +41,8 @@ from_elsewhere = [
     module.__file__ for module in list(sys.modules.values())
     if "site-packages" in (getattr(module, "__file__", None) or "")
 ]
-print(json.dumps({{"counts": counts, "elsewhere": from_elsewhere}}))
+roots = [tollgate.trust.make_tls_context().get_ca_certs(), tollgate.trust.find_amazon_roots()]
+print(json.dumps({{"counts": counts, "elsewhere": from_elsewhere, "roots": roots}}))
 """
 
 
@@ -74,7 +75,7 @@ def test_layer_is_small_and_for_its_processor(layer: Path, other_layer: Path) ->
         names = {path.name for path in (folder / "python").iterdir()}
         assert machines(folder) == {bundle.MACHINES[architecture][1]}
         assert names.isdisjoint({"boto3", "botocore", "requests", "bin"})
-        assert {"tollgate", "stream-runtime", "encodings"} <= names
+        assert {"tollgate", "stream-runtime", "encodings", "roots"} <= names
 
 
 def test_builds_are_the_same(layer: Path, other_layer: Path, tmp_path: Path) -> None:
@@ -123,7 +124,7 @@ def test_cold_start_compiles_nothing_of_the_layer(
 ) -> None:
     """All functions run on the layer alone; compiled are their own files, which are few and short.
 
-    And nothing is written: on Lambda, /opt is read-only.
+    And nothing is written: on Lambda, /opt is read-only. No root certificate is read either.
     """
     before = bundle.digest(layer)
     path = f"{task['TASK']}:{layer / 'python'}:{tmp_path / 'runtime'}"
@@ -144,6 +145,7 @@ def test_cold_start_compiles_nothing_of_the_layer(
     }
     assert [file for file in found["elsewhere"] if not file.startswith(runtimes)] == []
     assert found["counts"] == [9, 8]
+    assert found["roots"] == [[], str(layer / "python" / "roots" / "amazon.pem")]
     assert bundle.digest(layer) == before
 
 

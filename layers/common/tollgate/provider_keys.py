@@ -1,12 +1,11 @@
 """Where this deployment keeps its upstream keys: Secrets Manager, or the environment."""
 
 from collections.abc import Callable
-from typing import Any
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.session import get_session
 
+from tollgate.aws_clients import make_client
 from tollgate.errors import ConfigurationError
 from tollgate.settings import Settings, read_environment
 from tollgate.upstream.keys import EnvKeys, KeySource, SecretKeys
@@ -27,8 +26,7 @@ def make_fetch(secret: str, region: str) -> Callable[[], str]:
             connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2}
         )
         try:
-            session = get_session()
-            client: Any = session.create_client("secretsmanager", region_name=region, config=config)
+            client = make_client("secretsmanager", region=region, config=config)
             text: str = client.get_secret_value(SecretId=secret)["SecretString"]
         except (BotoCoreError, ClientError) as error:
             raise ConfigurationError("the provider secret cannot be read") from error

@@ -3,16 +3,14 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.loaders import Loader
-from botocore.session import get_session
 
+from tollgate.aws_clients import make_client
 from tollgate.errors import LedgerUnavailableError
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -23,12 +21,6 @@ _ANSWER_CODES = (
     "TransactionCanceledException",
     "TransactionConflictException",
 )
-
-
-@cache
-def get_loader() -> Any:
-    """Return what reads botocore's models of services, and keeps those that it has read."""
-    return Loader()
 
 
 def connect(
@@ -48,11 +40,9 @@ def connect(
     credentials = (
         {"aws_access_key_id": "local", "aws_secret_access_key": "local"} if is_local else {}
     )
-    session = get_session()
-    session.register_component("data_loader", get_loader())
-    client = session.create_client(
+    client = make_client(
         "dynamodb",
-        region_name=region,
+        region=region,
         endpoint_url=endpoint_url,
         config=Config(
             connect_timeout=connect_timeout_s,

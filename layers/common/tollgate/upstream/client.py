@@ -13,13 +13,12 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import cache
-from ssl import SSLContext
 
 import httpx
 
 from tollgate.core.catalog import Catalog, Channel, ChannelKind, Route, Timeouts
 from tollgate.errors import ConfigurationError, UpstreamRefusedError, UpstreamTimeoutError
+from tollgate.trust import make_tls_context
 from tollgate.upstream.attempts import Attempt
 from tollgate.upstream.cooldowns import CooldownRules
 from tollgate.upstream.failures import ChannelFailedError, conclude
@@ -46,12 +45,6 @@ class Completion:
 
     channel: str
     body: dict[str, object]
-
-
-@cache
-def make_tls_context() -> SSLContext:
-    """Return what every client of this process trusts; reading the authorities takes time."""
-    return httpx.create_ssl_context(trust_env=False)
 
 
 def new_http_client() -> httpx.AsyncClient:

@@ -15,7 +15,6 @@ from functools import cache
 from itertools import product
 from typing import Annotated
 
-from fastapi import Depends, Query, Request, Response
 from mangum import Mangum
 from tollgate.core.billing import Exchange, describe_grants, describe_subscription, describe_usage
 from tollgate.core.days import Days, read_days
@@ -23,6 +22,7 @@ from tollgate.ledger.model import Key
 from tollgate.ledger.statements import DynamoStatements
 from tollgate.settings import Settings
 from tollgate.web.app import answer_json
+from tollgate.web.lean_fastapi import Depends, Query, Request, Response
 from tollgate.web.metrics import make_metrics_log
 from tollgate.web.record_list import LIMIT_DEFAULT, LIMIT_MAX, describe_page
 from tollgate.web.services import Services, make_services, utc_now

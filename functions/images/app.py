@@ -7,7 +7,6 @@ than 29 seconds, and an answer may be larger than 6 MB. Under `sam local` Mangum
 from functools import cache, partial
 from typing import Annotated
 
-from fastapi import Depends, Request, Response
 from mangum import Mangum
 from tollgate.core.encodings import load_encodings
 from tollgate.core.multipart import parse_form
@@ -20,6 +19,7 @@ from tollgate.provider_keys import make_key_source
 from tollgate.settings import Settings
 from tollgate.upstream.client import Upstream, new_http_client
 from tollgate.upstream.image_calls import ImageTask
+from tollgate.web.lean_fastapi import Depends, Request, Response
 from tollgate.web.metrics import make_metrics_log
 from tollgate.web.requests import read_body, read_json
 from tollgate.web.responses import make_metered_response

@@ -1,11 +1,9 @@
 """The app factory of a function whose parameters FastAPI reads: `web.app`'s answers around it."""
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-
 from tollgate.web.app import ERROR_HANDLERS
 from tollgate.web.envelope import Envelope
 from tollgate.web.errors import JSON_HEADERS, error_body
+from tollgate.web.lean_fastapi import FastAPI, Request, RequestValidationError, Response
 from tollgate.web.metrics import LogMetrics, find_metrics
 
 

@@ -24,9 +24,9 @@ from tollgate.settings import Settings
 from tollgate.web.app import answer_json
 from tollgate.web.lean_fastapi import Depends, Query, Request, Response
 from tollgate.web.metrics import make_metrics_log
+from tollgate.web.readiness import make_ready
 from tollgate.web.record_list import LIMIT_DEFAULT, LIMIT_MAX, describe_page
 from tollgate.web.services import Services, make_services, utc_now
-from tollgate.web.snapshot import survive_snapshots
 from tollgate.web.typed_app import create_typed_app
 
 settings = Settings.read()
@@ -141,5 +141,5 @@ READS: Mapping[str, Callable[..., Awaitable[Response]]] = {
 for prefix, (name, read) in product(PREFIXES, READS.items()):
     app.add_api_route(f"{prefix}/{name}", read)
 
-survive_snapshots(get_desk)
+make_ready(settings, get_desk)
 handler = Mangum(app, lifespan="off")

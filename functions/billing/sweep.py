@@ -18,8 +18,8 @@ from tollgate.ledger.connection import connect
 from tollgate.ledger.open_accounts import DynamoSweptLedger
 from tollgate.ledger.sweep import Tally, sweep
 from tollgate.settings import Settings
+from tollgate.web.readiness import make_ready
 from tollgate.web.services import prepare_logging, utc_now
-from tollgate.web.snapshot import survive_snapshots
 
 # What the sweep has begun ends within it, however the database hangs or refuses: a settle of a hold
 # that grows meanwhile is three writes of at most 19 seconds each. In 7 of them transactions are in
@@ -37,7 +37,7 @@ def get_ledger() -> DynamoSweptLedger:
     return DynamoSweptLedger(client, settings.table)
 
 
-survive_snapshots(get_ledger)
+make_ready(Settings.read(), get_ledger)
 
 
 def handler(_event: Mapping[str, object], context: Any) -> dict[str, int]:

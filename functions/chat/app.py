@@ -18,10 +18,10 @@ from tollgate.upstream.client import Upstream, new_http_client
 from tollgate.upstream.search.client import WebSearch
 from tollgate.web.lean_fastapi import Depends, Request, Response
 from tollgate.web.metrics import make_metrics_log
+from tollgate.web.readiness import make_ready
 from tollgate.web.requests import read_json
 from tollgate.web.responses import make_metered_response
 from tollgate.web.services import Services, make_services
-from tollgate.web.snapshot import survive_snapshots
 from tollgate.web.typed_app import create_typed_app
 
 settings = Settings.read()
@@ -74,5 +74,5 @@ async def create_chat_completion(
     )
 
 
-survive_snapshots(get_services, get_metering, preparations=[load_encodings])
+make_ready(settings, get_services, get_metering, preparations=[load_encodings])
 handler = Mangum(app, lifespan="off")

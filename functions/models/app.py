@@ -17,8 +17,8 @@ from tollgate.ledger.model import Key
 from tollgate.settings import Settings
 from tollgate.web.app import answer_json, create_app
 from tollgate.web.metrics import make_metrics_log
+from tollgate.web.readiness import make_ready
 from tollgate.web.services import Services, make_services
-from tollgate.web.snapshot import survive_snapshots
 
 settings = Settings.read()
 
@@ -81,5 +81,5 @@ app = create_app(
     log_metrics=make_metrics_log("models", settings),
 )
 app.state.get_services = get_services
-survive_snapshots(get_services)
+make_ready(settings, get_services)
 handler = Mangum(app, lifespan="off")

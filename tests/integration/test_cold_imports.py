@@ -31,3 +31,61 @@ def test_function_starts_without(function: str, absent: tuple[str, ...]) -> None
     loaded = set(result.stdout.split())
     assert f"functions.{function}.app" in loaded
     assert loaded.isdisjoint(absent)
+
+
+def run(code: str, **environment: str) -> str:
+    """Return what a process of its own prints."""
+    path = {"PYTHONPATH": f"{ROOT}:{ROOT / 'layers' / 'common'}"}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | path | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_validators_of_openapis_models_wait() -> None:
+    """FastAPI's own are not built; those that are defined after its import are, as ever."""
+    code = """
+import functions.chat.app
+from fastapi.openapi.models import OpenAPI
+from pydantic import BaseModel
+class Own(BaseModel): field: int
+print(OpenAPI.__pydantic_complete__, Own.__pydantic_complete__, BaseModel.model_config)
+print(OpenAPI(openapi="3.1.0", info={"title": "t", "version": "1"}, paths={}).info.title)
+"""
+
+    assert run(code).split("\n")[:2] == ["False True {}", "t"]
+
+
+@pytest.mark.parametrize(
+    ("function", "parts"),
+    [
+        ("chat", ("services", "metering")),
+        ("images", ("services", "metering")),
+        ("models", ("services",)),
+        ("billing", ("desk",)),
+    ],
+)
+def test_parts_are_made_before_the_first_event(function: str, parts: tuple[str, ...]) -> None:
+    """On Lambda: nothing is left to be made where a request has a seventh of a processor."""
+    code = f"import functions.{function}.app as app\n" + "".join(
+        f"print(app.get_{part}.cache_info().misses)\n" for part in parts
+    )
+
+    assert set(run(code, AWS_LAMBDA_INITIALIZATION_TYPE="on-demand").split()) == {"1"}
+    assert set(run(code).split()) == {"0"}
+
+
+def test_runtime_puts_the_start_aside_for_the_collector() -> None:
+    """The collector works again, and does not look at what the imports left."""
+    code = (
+        "import gc, tollgate.runtime.entry\nprint(gc.isenabled(), gc.get_freeze_count() > 50_000)"
+    )
+    failing = "import gc\ntry: import tollgate.runtime.entry\nfinally: print(gc.isenabled())"
+
+    assert run(code, _HANDLER="functions.chat.app.handler") == "True True\n"
+    with pytest.raises(subprocess.CalledProcessError) as failure:
+        run(failing, _HANDLER="functions.nothing.handler")
+    assert failure.value.stdout == "True\n"

@@ -15,6 +15,7 @@ def test_defaults() -> None:
         {"TOLLGATE_DYNAMODB_URL": "", "TOLLGATE_CATALOG_FILE": "", "TOLLGATE_PROVIDER_SECRET": ""}
     )
     assert (settings.table, settings.region, settings.cors_origin) == ("tollgate", "us-east-1", "*")
+    assert settings.initialization == ""
     assert settings.keepalive_s == 15
     assert settings.body_bytes_max == 6 * 1024 * 1024
     assert settings.dynamodb_url is settings.catalog_file is settings.provider_secret is None
@@ -33,6 +34,7 @@ def test_values() -> None:
             "TOLLGATE_CORS_ORIGIN": "https://p",
             "TOLLGATE_LOG_LEVEL": "WARN",
             "AWS_REGION": "eu-west-1",
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         }
     )
 
@@ -46,6 +48,7 @@ def test_values() -> None:
         cors_origin="https://p",
         log_level="WARN",
         region="eu-west-1",
+        initialization="on-demand",
     )
 
 

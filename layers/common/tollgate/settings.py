@@ -10,6 +10,7 @@ TOLLGATE_BODY_BYTES_MAX   largest request body
 TOLLGATE_CORS_ORIGIN      value of access-control-allow-origin
 TOLLGATE_LOG_LEVEL        least level of our own log lines: INFO, WARN or ERROR
 AWS_REGION                set by Lambda
+AWS_LAMBDA_INITIALIZATION_TYPE  set by Lambda: on-demand, provisioned-concurrency, snap-start, …
 """
 
 import os
@@ -36,6 +37,7 @@ class Settings:
     cors_origin: str
     log_level: str
     region: str
+    initialization: str
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -56,6 +58,7 @@ class Settings:
             cors_origin=environment.get("TOLLGATE_CORS_ORIGIN", "*"),
             log_level=_level(environment, "TOLLGATE_LOG_LEVEL"),
             region=environment.get("AWS_REGION", "us-east-1"),
+            initialization=environment.get("AWS_LAMBDA_INITIALIZATION_TYPE", ""),
         )
 
 

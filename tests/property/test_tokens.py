@@ -13,7 +13,7 @@ from tollgate.core.catalog import EncodingName, ImageTokens, Model
 from tollgate.core.catalog_toml import parse_catalog
 from tollgate.core.encodings import load_encoding
 from tollgate.core.image_tokens import count_image, read_size
-from tollgate.core.tokens import WINDOW_CHARACTERS, count_prompt, count_text
+from tollgate.core.tokens import WINDOW_CHARACTERS, _find_cut, count_prompt, count_text
 from tollgate.errors import CatalogError
 
 PACKAGED = (Path(tollgate.__file__).parent / "catalog.toml").read_text()
@@ -36,6 +36,7 @@ runs = st.builds(
     st.text(alphabet=st.sampled_from("aZ9 \t\n\r\u00a0\u3000='字👩\u200d\ud800<|>"), max_size=6),
     st.integers(0, WINDOW_CHARACTERS),
 )
+BLANKS = ("\n", " ", "\n\n", "  ", "\r\n", "\n/", "/", "\t", "\u00a0", "\u3000", "{", "'s", "\x1c")
 words = st.from_regex(r"[A-Za-zäß]{1,12}[0-9]{0,5}(\n\t?[a-zß])?[.,;:!?)'/]{0,3}", fullmatch=True)
 leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | anything
 json_values = st.recursive(
@@ -76,6 +77,22 @@ def test_windows_of_words_are_exact(pieces: list[str], encoding: str, gap: int) 
     text *= 3 * WINDOW_CHARACTERS // len(text) + 1
 
     assert count_text(text, encoding) == len(load_encoding(encoding).encode_ordinary(text))
+
+
+@given(
+    text=st.lists(anything | words | st.sampled_from(BLANKS), max_size=12).map("".join),
+    encoding=encodings,
+)
+@settings(max_examples=400, deadline=None)
+@example(text="} \n/ a\r\n/b\n\u3000c\n d\n\x1ce", encoding="o200k_base")
+def test_no_token_spans_a_cut(text: str, encoding: str) -> None:
+    """Wherever a window ends, at a space or a line's end: both parts' tokens are the whole's."""
+    text = "".join("?" if "\ud800" <= letter <= "\udfff" else letter for letter in text)
+    encode = load_encoding(encoding).encode_ordinary
+    for end in range(1, len(text)):
+        cut = _find_cut(text, 0, end)
+        if cut < end:
+            assert encode(text[:cut]) + encode(text[cut:]) == encode(text)
 
 
 @given(text=anything | runs, limit=st.integers(0, 3000))

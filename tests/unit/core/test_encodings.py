@@ -1,7 +1,10 @@
 """The tokenizer's ranks: those that ship are those that tiktoken expects, and no other."""
 
-import gzip
+import base64
 import hashlib
+import inspect
+import marshal
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,37 +64,58 @@ def test_tiktoken_itself_reads_the_shipped_ranks() -> None:
     assert tiktoken_ext.openai_public.load_tiktoken_bpe is read_ranks
 
 
+def test_ranks_are_let_go_once_the_tokenizer_is_made() -> None:
+    """They would be 27 MB; nothing but pickling an encoding asks for them."""
+    encoding = load_encoding("o200k_base")
+
+    assert encoding._mergeable_ranks == {}
+    assert encoding.decode(encoding.encode("gates")) == "gates"
+    uses = inspect.getsource(tiktoken.core).count("_mergeable_ranks")
+    assert uses == 2
+    assert '"mergeable_ranks": self._mergeable_ranks' in inspect.getsource(
+        tiktoken.Encoding.__getstate__
+    )
+
+
+@pytest.mark.parametrize("name", ["o200k_base", "cl100k_base"])
+def test_shipped_tokens_are_openais_file(name: str) -> None:
+    """A line a token, base64 and rank: its SHA-256 is the one by which tiktoken knows it."""
+    packed = (FOLDER / f"{name}.tokens").read_bytes()
+    tokens = marshal.loads(zlib.decompress(packed))  # noqa: S302 - ours
+    lines = b"".join(b"%b %d\n" % (base64.b64encode(token), at) for at, token in enumerate(tokens))
+
+    source = inspect.getsource(getattr(tiktoken_ext.openai_public, name))
+    assert f'expected_hash="{hashlib.sha256(lines).hexdigest()}"' in source
+
+
 def test_altered_ranks_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is not the expected one is named and refused before it counts anything."""
-    lines = b"IQ== 0\nIg== 1\n"
-    (tmp_path / "tiny.tiktoken.gz").write_bytes(gzip.compress(lines))
+    tokens = marshal.dumps([b"!", b'"'], 2)
+    (tmp_path / "tiny.tokens").write_bytes(zlib.compress(tokens))
     monkeypatch.setattr(encodings, "FOLDER", tmp_path)
+    monkeypatch.setattr(
+        encodings, "_DIGESTS", {"theirs": hashlib.sha256(tokens).hexdigest(), "other": "0" * 64}
+    )
 
-    digest = hashlib.sha256(lines).hexdigest()
-    assert read_ranks("https://ranks.test/tiny.tiktoken", digest) == {b"!": 0, b'"': 1}
-    with pytest.raises(ValueError, match=r"tiny\.tiktoken\.gz does not hold the ranks"):
-        read_ranks("https://ranks.test/tiny.tiktoken", "0" * 64)
-    with pytest.raises(ValueError, match=r"tiny\.tiktoken\.gz does not hold the ranks"):
-        read_ranks("https://ranks.test/tiny.tiktoken")
+    assert read_ranks("https://ranks.test/tiny.tiktoken", "theirs") == {b"!": 0, b'"': 1}
+    for expected in ("other", "unknown", None):
+        with pytest.raises(ValueError, match=r"tiny\.tokens does not hold the ranks"):
+            read_ranks("https://ranks.test/tiny.tiktoken", expected)
 
 
 def test_ranks_lie_beside_the_package() -> None:
     """In the layer both end up under /opt/python, so the folder is found from the package."""
     assert sorted(path.name for path in FOLDER.iterdir()) == [
         "README.md",
-        "cl100k_base.tiktoken.gz",
-        "o200k_base.tiktoken.gz",
+        "cl100k_base.tokens",
+        "o200k_base.tokens",
     ]
 
 
 def test_readme_has_licence_and_digests() -> None:
     """The folder's README carries the MIT notice and the SHA-256 of each file's ranks."""
     readme = (FOLDER / "README.md").read_text()
-    digests = [
-        hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
-        for path in FOLDER.glob("*.gz")
-    ]
 
     assert "MIT" in readme
     assert "Shantanu Jain" in readme
-    assert [digest for digest in digests if digest not in readme] == []
+    assert [digest for digest in encodings._DIGESTS if digest not in readme] == []

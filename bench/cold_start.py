@@ -3,7 +3,8 @@
 Baseline: `import fastapi, boto3`, which a function of this kind brings along. Each process has the
 packages that Lambda has, and no others. `imported` is the module alone; `ready` is all that is made
 before the first event, every client among it. Chat and images are started by the streaming runtime,
-whose own import, AWS's runtime client, counts as theirs.
+and so with AWS's runtime client, which is also shown alone. No process cleans up at its end, since
+none of Lambda's does.
 
 After `make build` also on the built layer, which brings its bytecode, against the same layer
 without it, as SAM's own builder makes it: /opt is read-only, and each start compiles every module.
@@ -24,6 +25,8 @@ from bench.measure import print_ratios
 FUNCTIONS = sorted(file.parent.name for file in (ROOT / "functions").glob("*/app.py"))
 STREAMED = ("chat", "images")
 BASELINE = "import fastapi, boto3"
+RUNTIME_CLIENT = "from awslambdaric import bootstrap"
+_LEAVE = "\nimport os; os._exit(0)"
 ROUNDS = 15
 LAYER = ROOT / ".aws-sam" / "build" / "CommonLayer" / "python"
 _READY = {"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}
@@ -45,7 +48,7 @@ class Start:
             "TOLLGATE_DYNAMODB_URL": "http://127.0.0.1:9",  # nothing is asked of it
             **self.environment,
         }
-        command = [sys.executable, "-S", "-c", self.code]
+        command = [sys.executable, "-S", "-c", self.code + _LEAVE]
         process = subprocess.Popen(command, env=environment, cwd=ROOT)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -65,7 +68,7 @@ def start_of(function: str, path: str, **environment: str) -> Start:
 def cases(folder: Path) -> dict[str, Start]:
     """Return what each process runs; `folder`: from `lay_out`."""
     path = f"{ROOT}:{folder}"
-    found = {BASELINE: Start(code=BASELINE, path=path)}
+    found = {code: Start(code=code, path=path) for code in (BASELINE, RUNTIME_CLIENT)}
     for name in FUNCTIONS:
         found[f"{name}, imported"] = start_of(name, path)
         found[f"{name}, ready"] = start_of(name, path, **_READY)

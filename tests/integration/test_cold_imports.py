@@ -45,18 +45,38 @@ def run(code: str, **environment: str) -> str:
     ).stdout
 
 
-def test_validators_of_openapis_models_wait() -> None:
-    """FastAPI's own are not built; those that are defined after its import are, as ever."""
+def test_models_of_openapi_wait_until_they_are_called() -> None:
+    """A function starts without them, and FastAPI still has its own where somebody asks."""
     code = """
-import functions.chat.app
-from fastapi.openapi.models import OpenAPI
-from pydantic import BaseModel
-class Own(BaseModel): field: int
-print(OpenAPI.__pydantic_complete__, Own.__pydantic_complete__, BaseModel.model_config)
-print(OpenAPI(openapi="3.1.0", info={"title": "t", "version": "1"}, paths={}).info.title)
+import sys, functions.chat.app
+print("fastapi.openapi.models" in sys.modules)
+from fastapi import Depends, FastAPI
+from fastapi.security import APIKeyHeader, HTTPBearer, OAuth2PasswordBearer
+app = FastAPI(title="late")
+for at, scheme in enumerate((APIKeyHeader(name="k"), HTTPBearer(), OAuth2PasswordBearer("t"))):
+    app.get(f"/{at}", dependencies=[Depends(scheme)])(lambda: None)
+found = app.openapi()
+print(found["info"]["title"], *sorted(found["components"]["securitySchemes"]))
+print(found["components"]["securitySchemes"]["APIKeyHeader"]["in"])
+print("fastapi.openapi.models" in sys.modules)
 """
 
-    assert run(code).split("\n")[:2] == ["False True {}", "t"]
+    assert run(code).split("\n")[:-1] == [
+        "False",
+        "late APIKeyHeader HTTPBearer OAuth2PasswordBearer",
+        "header",
+        "True",
+    ]
+
+
+def test_fastapi_that_is_there_already_stays_as_it_is() -> None:
+    """A process that had FastAPI before, as tests have, keeps its models."""
+    code = """
+import fastapi.openapi.models as models, functions.chat.app, sys
+print(sys.modules["fastapi.openapi.models"] is models, models.OpenAPI.__name__)
+"""
+
+    assert run(code) == "True OpenAPI\n"
 
 
 @pytest.mark.parametrize(

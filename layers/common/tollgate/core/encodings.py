@@ -5,6 +5,7 @@
 
 tiktoken's own definitions (pattern, special tokens, expected SHA-256 of the ranks) are used as they
 are; only the function by which it would fetch the ranks is replaced by one that reads them here.
+tiktoken itself is imported with the first encoding, which no function's start waits for.
 OpenAI's own file is a line of base64 a token, which takes four times as long to read. Tests make
 theirs of ours again, whose SHA-256 is the one that tiktoken expects.
 """
@@ -12,10 +13,13 @@ theirs of ours again, whose SHA-256 is the one that tiktoken expects.
 import hashlib
 import marshal
 import zlib
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import tiktoken
-import tiktoken_ext.openai_public
+if TYPE_CHECKING:
+    import tiktoken
 
 FOLDER = Path(__file__).parent.parent.parent / "encodings"
 
@@ -30,7 +34,7 @@ _DIGESTS = {
 }
 
 
-def load_encoding(name: str) -> tiktoken.Encoding:
+def load_encoding(name: str) -> "tiktoken.Encoding":
     """Return an encoding; the first call of a process takes 150 ms of CPU and 50 MB.
 
     tiktoken keeps it for the process, behind a lock of its own. It also keeps the ranks that it was
@@ -38,9 +42,19 @@ def load_encoding(name: str) -> tiktoken.Encoding:
 
     Raises: ValueError: the shipped ranks are not those that tiktoken expects.
     """
-    encoding = tiktoken.get_encoding(name)
+    encoding = _offline_tiktoken()(name)
     encoding._mergeable_ranks = {}  # noqa: SLF001 - pinned; a test holds it to that
     return encoding
+
+
+@cache
+def _offline_tiktoken() -> "Callable[[str], tiktoken.Encoding]":
+    """Return what finds an encoding, once nothing in it can start a download."""
+    import tiktoken  # noqa: PLC0415 - with the first encoding, see above
+    import tiktoken_ext.openai_public  # noqa: PLC0415 - as above
+
+    tiktoken_ext.openai_public.load_tiktoken_bpe = read_ranks
+    return tiktoken.get_encoding
 
 
 def load_encodings() -> None:
@@ -58,6 +72,3 @@ def read_ranks(source: str, expected_hash: str | None = None) -> dict[bytes, int
         raise ValueError(f"{packed.name} does not hold the ranks that tiktoken expects")
     ranks: list[bytes] = marshal.loads(tokens)  # noqa: S302 - checked above
     return dict(zip(ranks, range(len(ranks)), strict=True))
-
-
-tiktoken_ext.openai_public.load_tiktoken_bpe = read_ranks

@@ -16,13 +16,15 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-
-import tiktoken
+from typing import TYPE_CHECKING
 
 from tollgate.core.catalog import Model
 from tollgate.core.encodings import load_encoding
 from tollgate.core.image_tokens import count_image
 from tollgate.core.units import Tokens
+
+if TYPE_CHECKING:
+    import tiktoken
 
 WINDOW_CHARACTERS = 2048
 TEXT_CHARACTERS_MAX = 8_000_000
@@ -106,7 +108,7 @@ def _without_surrogates(text: str) -> str:
     return text
 
 
-def _count_window(window: str, tokenizer: tiktoken.Encoding) -> int:
+def _count_window(window: str, tokenizer: "tiktoken.Encoding") -> int:
     try:
         return len(tokenizer.encode_ordinary(window))
     except BaseException as error:

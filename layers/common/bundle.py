@@ -35,13 +35,21 @@ BYTES_MAX = 60_000_000
 PLACE = "/opt/python"
 FIXED_TIME_S = 1_600_000_000  # of every file, so that an archive of them is the same too
 
-# What no request comes to; a test runs the functions without it.
+# What no request comes to, as patterns; a test runs the functions without it.
 UNUSED = (
     "bin",  # commands, with this machine's path to Python in them
     "requests",  # tiktoken would fetch ranks with it: they are in encodings/
     "charset_normalizer",  # requests' alone
     "urllib3",  # requests' and botocore's: Lambda's runtime has the one that fits its botocore
     "regex",  # for tiktoken's lessons
+    "httpcore",  # httpx's own transport: upstream/transport.py is in its place
+    "h11",  # as above
+    "aiohttp/web*.py",  # its server
+    "aiohttp/worker.py",  # as above
+    "aiohttp/*test*.py",
+    "aiohttp/**/*.pyx",
+    "aiohttp/**/*.pxd",
+    "multidict/_testcapi*",
     "simplejson/tests",
     "certifi/tests",
     "pydantic/mypy.py",  # a plugin of a type checker
@@ -129,8 +137,9 @@ def drop_unused(target: Path) -> None:
 
     A cold start reads every package's metadata to look for plug-ins.
     """
-    for name in UNUSED:
-        _remove(target / name)
+    for pattern in UNUSED:
+        for path in list(target.glob(pattern)):
+            _remove(path)
     for metadata in target.glob("*.dist-info"):
         entry_points = metadata / "entry_points.txt"
         has_plugins = entry_points.is_file() and _PLUGINS.search(entry_points.read_text())

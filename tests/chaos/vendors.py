@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tests.fakes.scripted_server import Script, answer, error, hang, raw, stream
+from tests.fakes.scripted_server import PAUSE, Script, answer, error, hang, raw, stream
 from tests.fakes.stream_faults import DONE, FINISH, GZIP, ROLE, chunk, gzipped
 
 CHANNELS = ("c0", "c1", "c2")
@@ -167,7 +167,7 @@ def _late(turn: Turn, said: list[bytes]) -> Script:
         "garbage": stream(*said, b"data: {oops\n\n", FINISH, DONE),
         "ended": stream(*said),
         "half an event": stream(*said, FINISH[:40], ending="close"),
-        "no chunk": raw(head + b"\r\n" + framed + b"ZZ\r\n"),
+        "no chunk": raw(head + b"\r\n" + framed, PAUSE, b"ZZ\r\n"),
         "cut gzip": stream(*gzipped(*said, cut=1), head=GZIP, ending="close"),
     }
     return faults[turn.fault]

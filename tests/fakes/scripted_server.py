@@ -10,6 +10,7 @@ from typing import Any
 CHUNK = b'data: {"choices": [{"index": 0, "delta": {"content": "hi"}}]}\n\n'
 DONE = b"data: [DONE]\n\n"
 COMPLETION = b'{"choices": [{"index": 0, "message": {"content": "hi"}}]}'
+PAUSE, PAUSE_S = b"", 0.2
 
 type Script = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -118,7 +119,10 @@ def error(status: int, message: str = "no", *, head: str = "", **fields: object)
 def stream(
     *pieces: bytes, content_type: str = "text/event-stream", ending: str = "whole", head: str = ""
 ) -> Script:
-    """Stream `pieces`, then end: "whole", "hang", "close" in the middle, "reset", or "open"."""
+    """Stream `pieces`, then end: "whole", "hang", "close" in the middle, "reset", or "open".
+
+    After `PAUSE` among them the client has read what came before.
+    """
 
     async def script(writer: asyncio.StreamWriter) -> None:
         writer.write(
@@ -126,11 +130,17 @@ def stream(
             f"transfer-encoding: chunked\r\n{head}\r\n".encode()
         )
         for piece in pieces:
-            writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-            await writer.drain()
+            await _write(writer, piece and b"%x\r\n%b\r\n" % (len(piece), piece))
         await _end(writer, ending)
 
     return script
+
+
+async def _write(writer: asyncio.StreamWriter, piece: bytes) -> None:
+    if piece == PAUSE:
+        await asyncio.sleep(PAUSE_S)
+    writer.write(piece)
+    await writer.drain()
 
 
 async def _end(writer: asyncio.StreamWriter, ending: str) -> None:
@@ -144,12 +154,12 @@ async def _end(writer: asyncio.StreamWriter, ending: str) -> None:
         writer.close()
 
 
-def raw(data: bytes, *, ending: str = "close") -> Script:
-    """Send `data`, which need not be HTTP, then end as `stream` does."""
+def raw(*pieces: bytes, ending: str = "close") -> Script:
+    """Send `pieces`, which need not be HTTP, then end; both as `stream` does."""
 
     async def script(writer: asyncio.StreamWriter) -> None:
-        writer.write(data)
-        await writer.drain()
+        for piece in pieces:
+            await _write(writer, piece)
         await _end(writer, ending)
 
     return script

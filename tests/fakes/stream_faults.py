@@ -8,7 +8,7 @@ import gzip
 import json
 import zlib
 
-from tests.fakes.scripted_server import Script, answer, raw, stream
+from tests.fakes.scripted_server import PAUSE, Script, answer, raw, stream
 
 WORDS = ("one ", "two ", "three ")
 BIG = "x" * 10_000_000
@@ -73,12 +73,13 @@ BROKEN_STREAMS: dict[str, Script] = {
     "no chunk": raw(
         _PLAIN_HEAD
         + b"transfer-encoding: chunked\r\n\r\n"
-        + b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in SAID)
-        + b"ZZ\r\n"
+        + b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in SAID),
+        PAUSE,
+        b"ZZ\r\n",
     ),
     "too short": raw(_PLAIN_HEAD + b"content-length: 90000\r\n\r\n" + b"".join(SAID)),
     "gzip, cut off": stream(*gzipped(*SAID, cut=1), head=GZIP, ending="close"),
-    "gzip, spoiled": stream(*gzipped(*SAID, cut=1), b"\xff" * 400, head=GZIP),
+    "gzip, spoiled": stream(*gzipped(*SAID, cut=1), PAUSE, b"\xff" * 400, head=GZIP),
     "gzip, ended": stream(*gzipped(*SAID), head=GZIP),
     "line of 10 MB": _said_then(b"data: " + BIG.encode() + b"\n\n", FINISH, DONE),
     "endless line": _said_then(*[b"x" * 1_000_000] * 20),

@@ -58,8 +58,8 @@ def test_a_frame_is_an_event_as_soon_as_it_is_whole() -> None:
     decoder = ConverseDecoder()
     frame = text("now")
 
-    assert decoder.feed(START + frame[:-1]) == []
-    assert len(decoder.feed(frame[-1:])) == 1
+    assert list(decoder.feed(START + frame[:-1])) == []
+    assert len(list(decoder.feed(frame[-1:]))) == 1
 
 
 TEXTS = st.text(max_size=8)

@@ -383,6 +383,7 @@ async def test_stream_that_begins_ends_no_rest() -> None:
         events = await made.upstream.open_stream(made.call())
         assert events.channel == "c0"
         events.note_broken(UpstreamBrokenError())
+        await events.aclose()
         channels = []
         for made.now_s in (89, 90):
             channels.append((await made.read())[0])

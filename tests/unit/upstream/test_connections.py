@@ -24,13 +24,14 @@ class Line:
         self.watch = ConnectionWatch(lambda: self._now_s)
         self.sent = 0
         self._outcomes = outcomes
-        self._events = ["connection.connect_tcp.started"] * is_new
-        self._events += ["http11.send_request_body.complete"] * is_sent
+        self._is_new, self._is_sent = is_new, is_sent
         self._after_s = after_s
 
     async def send(self) -> httpx.Response:
-        for event in self._events:
-            await self.watch(event, {})
+        if self._is_new:
+            self.watch.note_connecting()
+        if self._is_sent:
+            self.watch.note_sent()
         self._now_s += self._after_s
         outcome = self._outcomes[self.sent]
         self.sent += 1

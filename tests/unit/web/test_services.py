@@ -16,7 +16,7 @@ def test_libraries_are_quiet_at_any_level(caplog: pytest.LogCaptureFixture) -> N
 
     assert logging.getLogger("tollgate.request").isEnabledFor(logging.INFO)
     for name in (
-        *("botocore.parsers", "boto3", "urllib3.connectionpool", "httpx", "httpcore.http11"),
+        *("botocore.parsers", "boto3", "urllib3.connectionpool", "httpx", "aiohttp.client"),
         "mangum.http",
     ):
         assert not logging.getLogger(name).isEnabledFor(logging.INFO)

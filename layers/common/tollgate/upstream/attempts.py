@@ -24,6 +24,7 @@ from tollgate.upstream.failures import ChannelFailedError
 from tollgate.upstream.refusals import judge_error, judge_event
 from tollgate.upstream.sse import ServerEvent
 from tollgate.upstream.streams import AnswerBytes, EventStream
+from tollgate.upstream.transport import WATCH
 from tollgate.upstream.vendor_requests import AnswerShape, VendorRequest
 from tollgate.upstream.vendors import Vendor
 
@@ -194,13 +195,8 @@ class Attempt:
             self.request.url,
             headers=self.request.headers,
             content=self.request.content,
-            timeout=httpx.Timeout(
-                None,
-                connect=limits.connect_s,
-                pool=limits.connect_s,
-                write=limits.between_bytes_s,
-            ),
-            extensions={"trace": watch},
+            timeout=httpx.Timeout(None, connect=limits.connect_s, write=limits.between_bytes_s),
+            extensions={WATCH: watch},
         )
         return await self.http.send(request, stream=True)
 
@@ -214,9 +210,8 @@ class _Watch(ConnectionWatch):
         self._first_byte_s = first_byte_s
         self._deadline_s = deadline_s
 
-    async def __call__(self, event: str, info: object) -> None:
-        """Called with names such as `http11.send_request_body.complete`."""
-        await super().__call__(event, info)
-        if event == "http11.send_request_body.complete":
-            now_s = asyncio.get_running_loop().time()
-            self._timer.reschedule(min(now_s + self._first_byte_s, self._deadline_s))
+    def note_sent(self) -> None:
+        """Start the wait."""
+        super().note_sent()
+        now_s = asyncio.get_running_loop().time()
+        self._timer.reschedule(min(now_s + self._first_byte_s, self._deadline_s))

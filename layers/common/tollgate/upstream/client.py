@@ -27,6 +27,7 @@ from tollgate.upstream.patience import is_blamed, stretch
 from tollgate.upstream.rests import Rests
 from tollgate.upstream.shared_rests import RestBoard
 from tollgate.upstream.streams import EventStream
+from tollgate.upstream.transport import AiohttpTransport
 from tollgate.upstream.turns import Turn, Turns
 from tollgate.upstream.vendor_requests import Call, ChatCall
 from tollgate.upstream.vendors import Vendor, find_vendor
@@ -55,15 +56,12 @@ def new_http_client() -> httpx.AsyncClient:
     for each request.
     """
     return httpx.AsyncClient(
-        verify=make_tls_context(),
+        transport=AiohttpTransport(
+            tls=make_tls_context(), connections_max=_CONNECTIONS_MAX, idle_s=_IDLE_S
+        ),
         trust_env=False,
         follow_redirects=False,
         timeout=None,  # noqa: S113 - each request brings its own
-        limits=httpx.Limits(
-            max_connections=_CONNECTIONS_MAX,
-            max_keepalive_connections=_CONNECTIONS_MAX,
-            keepalive_expiry=_IDLE_S,
-        ),
     )
 
 

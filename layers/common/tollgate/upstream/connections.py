@@ -10,14 +10,13 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 
+from tollgate.upstream.transport import NoHttpError
+
 RESEND_WITHIN_S = 1.0  # a line that was closed before says so within a round trip
 
 
 class ConnectionWatch:
-    """Hears from httpcore how far a request has come; an httpx `trace`.
-
-    Source: https://www.encode.io/httpcore/extensions/#trace
-    """
+    """Hears how far a request has come; a `transport.RequestWatch`."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock`: seconds."""
@@ -25,13 +24,13 @@ class ConnectionWatch:
         self._is_new_connection = False
         self._sent_at_s: float | None = None
 
-    async def __call__(self, event: str, info: object) -> None:
-        """Called with names such as `connection.connect_tcp.started`."""
-        del info
-        if event == "connection.connect_tcp.started":
-            self._is_new_connection = True
-        elif event == "http11.send_request_body.complete":
-            self._sent_at_s = self._clock()
+    def note_connecting(self) -> None:
+        """Remember that no pooled connection was used."""
+        self._is_new_connection = True
+
+    def note_sent(self) -> None:
+        """Remember when all of the request was out."""
+        self._sent_at_s = self._clock()
 
     def was_closed_before(self, error: httpx.HTTPError) -> bool:
         """Whether `error` is that of a pooled connection that nobody had read the request from."""
@@ -40,7 +39,7 @@ class ConnectionWatch:
         if self._sent_at_s is None:  # nobody has the whole of it
             return True
         is_soon = self._clock() - self._sent_at_s <= RESEND_WITHIN_S
-        return is_soon and not _is_answer(error)
+        return is_soon and not isinstance(error, NoHttpError)
 
 
 async def send_or_resend(
@@ -48,7 +47,7 @@ async def send_or_resend(
 ) -> httpx.Response:
     """Send, and once more where a pooled connection turns out to have been closed.
 
-    `send`: makes and sends the request, with `watch` as its trace.
+    `send`: makes and sends the request, watched by `watch`.
     Raises: httpx.HTTPError.
     """
     try:
@@ -57,9 +56,3 @@ async def send_or_resend(
         if not watch.was_closed_before(error):
             raise
     return await send()
-
-
-def _is_answer(error: httpx.HTTPError) -> bool:
-    """Whether bytes came that are no HTTP: httpcore's error is raised over its parser's then."""
-    parsers = getattr(error.__cause__, "__context__", None)
-    return isinstance(error, httpx.RemoteProtocolError) and parsers is not None

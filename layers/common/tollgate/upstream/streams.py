@@ -133,6 +133,7 @@ class EventStream:
         self._decoder = decoder
         self._ready: deque[ServerEvent] = deque()
         self._is_over = False
+        self._failure: UpstreamError | None = None  # to be raised behind the events that came
         self._tell: Callable[[Ending], None] = _ignore
 
     def report_to(self, tell: Callable[[Ending], None]) -> None:
@@ -181,7 +182,7 @@ class EventStream:
         while judged <= ANNOUNCEMENTS_MAX:
             while len(self._ready) <= judged:
                 if self._is_over:
-                    raise ChannelFailedError("unavailable", is_resting=False)
+                    raise self._failure or ChannelFailedError("unavailable", is_resting=False)
                 await self._read(self._silence_s if judged else math.inf)
             on_event()
             if opens(_parse_sound(self._ready[judged], judge)):
@@ -203,7 +204,8 @@ class EventStream:
     async def __anext__(self) -> ServerEvent:
         while not self._ready:
             if self._is_over:
-                raise StopAsyncIteration
+                failure, self._failure = self._failure, None
+                raise failure or StopAsyncIteration
             await self._read(self._silence_s)
         return self._ready.popleft()
 
@@ -211,10 +213,9 @@ class EventStream:
         try:
             piece = await self._answer.read(silence_s)
             self._ready.extend(self._decoder.feed(piece) if piece else self._decoder.end())
-        except UpstreamError:
-            self._is_over = True
-            raise
-        self._is_over = not piece
+            self._is_over = not piece
+        except UpstreamError as error:
+            self._is_over, self._failure = True, error
 
     async def aclose(self) -> None:
         """Stop the upstream if it still sends, and let the connection go."""

@@ -8,7 +8,7 @@
 `upstream.bedrock`. Connections, time-outs and failover are the same for all: none is here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Protocol
 
@@ -21,10 +21,11 @@ from tollgate.upstream.vendor_requests import Call, VendorRequest, make_request
 class EventDecoder(Protocol):
     """Puts one stream's bytes together, however the network cut them."""
 
-    def feed(self, chunk: bytes) -> list[ServerEvent]:
+    def feed(self, chunk: bytes) -> Iterable[ServerEvent]:
         """Return the events that `chunk` completes.
 
-        Raises: UpstreamBrokenError: the bytes are none of this vendor's, or an event is too large.
+        Raises: UpstreamBrokenError, perhaps behind the last good event: the bytes are none of this
+            vendor's, or an event is too large.
         """
 
     def end(self) -> list[ServerEvent]:

@@ -37,7 +37,7 @@ def quiet_libraries() -> None:
     Mangum tells each request's path at INFO, in which a caller may have put a key. python-multipart
     warns of a bad body with a byte of it; its error is ours to tell.
     """
-    for name in ("boto3", "botocore", "httpcore", "httpx", "mangum", "urllib3"):
+    for name in ("aiohttp", "boto3", "botocore", "httpx", "mangum", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
 

@@ -37,21 +37,19 @@ class ConverseDecoder:
         self._calls: dict[object, int] = {}
         self._with_arguments: set[object] = set()
 
-    def feed(self, chunk: bytes) -> list[ServerEvent]:
-        """Return the events that `chunk` completes.
+    def feed(self, chunk: bytes) -> Iterator[ServerEvent]:
+        """Yield the events that `chunk` completes.
 
         Raises: UpstreamBrokenError: the bytes are no frames, or a checksum is wrong.
         """
-        events: list[ServerEvent] = []
         try:
             self._buffer.add_data(chunk)
             self._pending_bytes += len(chunk)
             for message in self._buffer:
                 self._pending_bytes -= message.prelude.total_length
-                events.extend(self._read(message))
+                yield from self._read(message)
         except (ParserError, struct.error, LookupError, ValueError) as error:
             raise UpstreamBrokenError from error
-        return events
 
     def end(self) -> list[ServerEvent]:
         """Return nothing: no event waits for the end.

@@ -28,6 +28,7 @@ from tollgate.upstream.search.api import SearchApi, SearchFailedError, SearchFai
 from tollgate.upstream.search.brave import Brave
 from tollgate.upstream.search.searxng import Searxng
 from tollgate.upstream.search.tavily import Tavily
+from tollgate.upstream.transport import WATCH
 
 _log = logging.getLogger("tollgate.upstream")
 TOTAL_S = 30.0
@@ -174,7 +175,7 @@ class WebSearch:
                 request.url,
                 headers=request.headers,
                 content=request.content,
-                extensions={"trace": watch},
+                extensions={WATCH: watch},
             )
             return await self._http.send(made, stream=True)
 

@@ -206,7 +206,7 @@ def test_output_is_what_is_sold(delta: dict[str, Any], texts: list[str]) -> None
     found = shaper.reshape(chunk(delta))
 
     assert found is not None
-    assert texts == shaper.texts
+    assert "".join(texts) == shaper.text
     assert (found.outputs == {0}) is bool(texts)
     assert shaper.audio_tokens == (1 if "data" in delta.get("audio", {}) else 0)
 

@@ -6,6 +6,7 @@ those of docs/wire-format.md, each seen in a recorded answer.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import StringIO
 
 from tollgate.core.annotations import number_annotations, repair_annotations
 from tollgate.core.message_parts import (
@@ -66,7 +67,7 @@ class Chunk:
 class StreamForm:
     """The state that reshaping one stream needs: which roles and tool calls were already seen.
 
-    After the stream, `texts` and `audio_tokens` are all its output, for counting where the
+    After the stream, `text` and `audio_tokens` are all its output, for counting where the
     upstream reported no usage.
     """
 
@@ -80,8 +81,17 @@ class StreamForm:
         self._annotations: dict[int, int] = {}
         self._open_choices: set[int] = set()
         self.finished: set[int] = set()
-        self.texts: list[str] = []
+        self._text = StringIO()  # a list of a hundred thousand words would be ten times as large
         self.audio_tokens = 0
+
+    @property
+    def text(self) -> str:
+        """All output text so far."""
+        return self._text.getvalue()
+
+    def note_text(self, text: str) -> None:
+        """Add output that did not come by `reshape`."""
+        self._text.write(text)
 
     def reshape(self, raw: Mapping[str, object]) -> Chunk | None:
         """Return the chunk to send, or None where it has no choice (filters, usage, padding)."""
@@ -154,7 +164,7 @@ class StreamForm:
         shaped = self._delta(delta if isinstance(delta, Mapping) else {}, index)
         texts = output_texts(shaped)
         audio = audio_tokens(shaped)
-        self.texts += texts
+        self._text.write("".join(texts))
         self.audio_tokens += audio
         has_output = bool(texts or audio or shaped.get("tool_calls"))
         reason = raw.get("finish_reason") or None

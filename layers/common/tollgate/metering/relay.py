@@ -13,6 +13,7 @@ from types import MappingProxyType
 from tollgate.core.json_text import dump
 from tollgate.core.prices import Usage
 from tollgate.core.quotes import Quote
+from tollgate.core.splicer import Splicer
 from tollgate.core.stream_form import Chunk, StreamForm, chunk_usage
 from tollgate.core.units import Micropoints, format_points
 from tollgate.core.usage import usage_json
@@ -66,6 +67,7 @@ class Relay:
         self._held: list[Chunk] = []
         self._usage: Usage | None = None
         self._output_chunks = 0
+        self._splicer = Splicer()
 
     @property
     def has_output(self) -> bool:
@@ -90,13 +92,34 @@ class Relay:
 
     def counted_output(self) -> tuple[str, int]:
         """Return all output text and the audio tokens, to be counted where no usage came."""
-        return "".join(self._form.texts), self._form.audio_tokens
+        return self._form.text, self._form.audio_tokens
 
-    def take(self, raw: Mapping[str, object]) -> list[bytes]:
-        """Return the frames that one upstream chunk releases: none while the finish is held."""
+    def splice(self, data: str) -> bytes | None:
+        """Return the frame of a chunk like one before it, or None: then it is to be parsed.
+
+        The same frame, and the same figures after it, as `take` would return; in a tenth of the
+        time. `data`: that of an event without a name.
+        """
+        spliced = None if self._held else self._splicer.splice(data)
+        if spliced is None:
+            return None
+        if spliced.is_output:
+            self._output_chunks += 1
+            self._usage = None
+            self._form.note_text(spliced.text)
+        return b"data: %b%b" % (spliced.body.encode(), self._running_figures())
+
+    def take(self, raw: Mapping[str, object], data: str = "") -> list[bytes]:
+        """Return the frames that one upstream chunk releases: none while the finish is held.
+
+        `data`: what was parsed, to be learned from.
+        """
         finished_before = set(self._form.finished)
         chunk = self._form.reshape(raw)
-        self._note_usage(chunk_usage(raw), chunk)
+        usage = chunk_usage(raw)
+        self._note_usage(usage, chunk)
+        if data and usage is None:
+            self._splicer.note_parsed(data, raw, chunk)
         if chunk is None:
             return []
         if not self._held and not chunk.finishes:
@@ -134,24 +157,25 @@ class Relay:
             payloads.append(self._form.envelope({}) | {"choices": [], "usage": usage_json(usage)})
         for payload in payloads[-1:]:
             payload.update(self._last_fields)
-        return [self._frame(payload, quota) for payload in payloads]
+        return [self._exact_frame(payload, quota) for payload in payloads]
 
     def _running_frame(self, chunk: Chunk) -> bytes:
-        view = self._view
-        quota = Micropoints(0)
-        if view.has_quota:
-            quota = min(self._quote.running(self._output_chunks), self._quota_max)
-        payload = chunk.payload
+        return b"data: %b%b" % (dump(chunk.payload)[:-1], self._running_figures())
+
+    def _running_figures(self) -> bytes:
+        """Return the end of a running frame: the last members, brace and blank line."""
+        view, chunks = self._view, self._output_chunks
+        usage = ',"usage":null' if view.has_usage_chunk else ""
         if view.has_running_usage:
-            prompt, completion = self._quote.prompt_tokens, self._output_chunks
-            payload["usage"] = {
-                "prompt_tokens": prompt,
-                "completion_tokens": completion,
-                "total_tokens": prompt + completion,
-            }
-        elif view.has_usage_chunk:
-            payload["usage"] = None
-        return self._frame(payload, quota)
+            prompt = self._quote.prompt_tokens
+            usage = (
+                f',"usage":{{"prompt_tokens":{prompt},"completion_tokens":{chunks}'
+                f',"total_tokens":{prompt + chunks}}}'
+            )
+        if not view.has_quota:
+            return f"{usage}}}\n\n".encode()
+        quota = min(self._quote.running(chunks), self._quota_max)
+        return f'{usage},"quota":{format_points(quota)}}}\n\n'.encode()
 
     def _exact_payload(self, payload: dict[str, object], usage: Usage) -> dict[str, object]:
         if self._view.has_running_usage:
@@ -160,7 +184,7 @@ class Relay:
             payload["usage"] = None
         return payload
 
-    def _frame(self, payload: Mapping[str, object], quota: Micropoints) -> bytes:
+    def _exact_frame(self, payload: Mapping[str, object], quota: Micropoints) -> bytes:
         body = dump(payload)
         if not self._view.has_quota:
             return b"data: %b\n\n" % body

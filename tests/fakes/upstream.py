@@ -20,17 +20,24 @@ class FakeEventStream:
     ending = ""  # as it was told
 
     def __init__(self, steps: Sequence[Step]) -> None:
-        self._steps = steps
+        self._steps = iter(steps)
         self.is_closed = False
 
     async def __aiter__(self) -> AsyncIterator[ServerEvent]:
-        for step in self._steps:
-            if isinstance(step, Exception):
-                raise step
-            if isinstance(step, ServerEvent):
-                yield step
-                continue
-            yield ServerEvent(data=step if isinstance(step, str) else json.dumps(step))
+        while batch := await self.take():
+            for event in batch:
+                yield event
+
+    async def take(self) -> list[ServerEvent]:
+        """Return the next event, as if each came alone."""
+        step = next(self._steps, None)
+        if step is None:
+            return []
+        if isinstance(step, Exception):
+            raise step
+        if isinstance(step, ServerEvent):
+            return [step]
+        return [ServerEvent(data=step if isinstance(step, str) else json.dumps(step))]
 
     def find_error(self, event: ServerEvent, raw: Any) -> Any:
         return error_in_event(event.event, raw)

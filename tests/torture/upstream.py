@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from tollgate.core.catalog_toml import parse_catalog
-from tollgate.errors import UpstreamBrokenError, UpstreamUnavailableError
+from tollgate.errors import UpstreamBrokenError, UpstreamError, UpstreamUnavailableError
 from tollgate.upstream.client import Call, ChatCall, Completion
 from tollgate.upstream.image_calls import ImageCall
 from tollgate.upstream.sse import ServerEvent
@@ -44,8 +44,20 @@ class _Events:
     def __aiter__(self) -> AsyncIterator[ServerEvent]:
         return self._events
 
+    async def take(self) -> list[ServerEvent]:
+        """Return the next event, as if each came alone."""
+        async for event in self._events:
+            return [event]
+        return []
+
     def find_error(self, event: ServerEvent, raw: Mapping[str, object]) -> None:
         """Return nothing: where this one fails, it raises."""
+
+    def note_complete(self) -> None:
+        """No channel rests here."""
+
+    def note_broken(self, error: UpstreamError) -> None:
+        """As above."""
 
     async def aclose(self) -> None:
         """Nothing to close."""

@@ -46,8 +46,8 @@ async def run(job: ChatJob) -> list[str]:
     """Return the data of each frame; the job is closed whatever happens."""
     seen = []
     try:
-        async for frame in job.frames():
-            seen.append(frame.decode().removeprefix("data: ").strip())  # noqa: PERF401
+        async for frames in job.frames():
+            seen += [one.removeprefix("data: ") for one in frames.decode().strip().split("\n\n")]
     finally:
         await job.close()
     return seen

@@ -10,7 +10,7 @@ channel of the model has failed, its fallbacks are asked, and the request is the
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +26,6 @@ from tollgate.core.tokens import count_text
 from tollgate.core.units import Micropoints, Tokens
 from tollgate.core.usage import usage_json
 from tollgate.errors import (
-    UpstreamBrokenError,
     UpstreamError,
     UpstreamUnavailableError,
     WebSearchUnavailableError,
@@ -50,9 +49,9 @@ from tollgate.metering.offers import (
 )
 from tollgate.metering.orders import ChatOrder
 from tollgate.metering.relay import DONE_FRAME, Relay, choose_view
-from tollgate.metering.tails import bounded_tail, parse_chunk
+from tollgate.metering.tails import relay_events
 from tollgate.metering.web_search import Searcher, SearchOrder, compose, put_in_front
-from tollgate.upstream.client import ChatCall, EventStream, Upstream
+from tollgate.upstream.client import ChatCall, Upstream
 
 ENDPOINT = "chat.completions"
 
@@ -164,7 +163,9 @@ class ChatJob:
         return body if self._order.name.is_official else with_quota(body, quota)
 
     async def frames(self) -> AsyncGenerator[bytes]:
-        """Serve the order as SSE frames, each whole; the first one only when output is certain.
+        """Serve the order as SSE frames, whole ones, those together that came together.
+
+        The first one only when output is certain.
 
         Raises: any TollgateError. Before the first frame nothing is charged; after it, what was
             sent is.
@@ -175,7 +176,7 @@ class ChatJob:
             self._channel = events.channel
             relay = self._open_relay()
             try:
-                async for frame in self._relay_events(events, relay):
+                async for frame in relay_events(events, relay):
                     yield frame
             except UpstreamError as error:
                 events.note_broken(error)
@@ -186,8 +187,8 @@ class ChatJob:
         usage = await self._stream_usage(relay)
         quota = await self._price(usage)
         is_at_limit = usage.completion >= self._answer_tokens_max
-        for frame in relay.end(usage, quota, is_at_limit=is_at_limit):
-            yield frame
+        if last := relay.end(usage, quota, is_at_limit=is_at_limit):
+            yield b"".join(last)
         await self._journal(usage, quota, "complete")
         yield DONE_FRAME
 
@@ -294,23 +295,6 @@ class ChatJob:
             last_fields=self._extensions(),
         )
         return self._relay
-
-    async def _relay_events(self, events: EventStream, relay: Relay) -> AsyncIterator[bytes]:
-        """Yield a frame for each event until the upstream's end; check that it is one."""
-        async for event in bounded_tail(events, relay):
-            if event.data.strip() == "[DONE]":
-                return
-            raw = parse_chunk(event.data, relay)
-            failure = events.find_error(event, raw)
-            frames = relay.release_held() if failure else relay.take(raw)
-            if failure:
-                relay.take({**raw, "choices": []})  # its usage, if any, is charged
-            for frame in frames:
-                yield frame
-            if failure:
-                raise failure
-        if not relay.is_complete:
-            raise UpstreamBrokenError
 
     async def _completion_usage(self, form: CompletionForm) -> Usage:
         has_output = bool(form.texts or form.audio_tokens)

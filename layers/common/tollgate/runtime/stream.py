@@ -110,7 +110,7 @@ class ResponseStream:
 
     async def write(self, framed: bytes) -> None:
         """Send bytes that are already framed; waits while the receiver is slower."""
-        if self._opening is not None:
+        if self._opening is not None and not self._opening.done():
             await asyncio.shield(self._opening)
         await self._put(framed)
 

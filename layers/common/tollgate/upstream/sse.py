@@ -1,6 +1,7 @@
 """Server-sent events out of bytes, however the network cut them. Knows nothing of JSON or HTTP.
 
     bytes ──▶ lines (CR, LF or CRLF) ──▶ fields ──▶ blank line or end ──▶ ServerEvent
+      └─▶ whole events of one line `data: …` each, as most streams are: cut at the blank lines
 
 Hand-written because httpx-sse decodes lines without any limit, and drops the field `error:` that
 one vendor sends in place of `data:`.
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from tollgate.errors import UpstreamBrokenError
 
 EVENT_BYTES_MAX = 16 * 1024 * 1024
+_BLANK = b"\n\n"
+_DATA = "data: "
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -46,6 +49,34 @@ class SseParser:
 
         Raises: UpstreamBrokenError: an event is larger than the limit.
         """
+        begun = 0 if self._is_between_events else chunk.find(_BLANK) + len(_BLANK)
+        ended = chunk.rfind(_BLANK) + len(_BLANK)
+        is_plain = _BLANK in chunk and b"\r" not in chunk
+        if not is_plain or not begun < ended <= self._event_bytes_max:
+            return self._feed_lines(chunk)
+        events = self._feed_lines(chunk[:begun]) if begun else []
+        events += self._feed_events(chunk[begun:ended])
+        return [*events, *self._feed_lines(chunk[ended:])] if ended < len(chunk) else events
+
+    @property
+    def _is_between_events(self) -> bool:
+        """Whether nothing has come since the last blank line."""
+        is_within = self._line or self._data or self._event
+        return not (is_within or self._is_first_line or self._has_pending_cr)
+
+    def _feed_events(self, whole: bytes) -> list[ServerEvent]:
+        """Return what `whole` has, which ends with a blank line, and is without any CR."""
+        if not self._is_between_events:
+            return self._feed_lines(whole)
+        events: list[ServerEvent] = []
+        for event in whole[: -len(_BLANK)].decode(errors="replace").split("\n\n"):
+            if len(event) > len(_DATA) and event.startswith(_DATA) and "\n" not in event:
+                events.append(ServerEvent(data=event[len(_DATA) :]))
+            else:
+                events += self._feed_lines(event.encode() + _BLANK)
+        return events
+
+    def _feed_lines(self, chunk: bytes) -> list[ServerEvent]:
         events: list[ServerEvent] = []
         for piece in self._cut(chunk):
             self._line.append(piece)

@@ -202,12 +202,30 @@ class EventStream:
         return self
 
     async def __anext__(self) -> ServerEvent:
+        if not await self._wait():
+            raise StopAsyncIteration
+        return self._ready.popleft()
+
+    async def take(self) -> list[ServerEvent]:
+        """Return all events that have come, after waiting for one; none at the end.
+
+        Raises as the iteration.
+        """
+        await self._wait()
+        events = list(self._ready)
+        self._ready.clear()
+        return events
+
+    async def _wait(self) -> bool:
+        """Wait for an event; return whether there is one."""
         while not self._ready:
             if self._is_over:
                 failure, self._failure = self._failure, None
-                raise failure or StopAsyncIteration
+                if failure is not None:
+                    raise failure
+                return False
             await self._read(self._silence_s)
-        return self._ready.popleft()
+        return True
 
     async def _read(self, silence_s: float) -> None:
         try:

@@ -33,6 +33,10 @@ _CHUNK = {
     "obfuscation": "4wBVe1zO",
 }
 _EVENT = json.dumps(_CHUNK, separators=(",", ":"))
+_EVENTS = [
+    _EVENT.replace(" word", f" w{n % 97}").replace("4wBVe1zO", "x" * (n % 11))
+    for n in range(_CHUNKS)
+]
 
 
 def make_relay(*, is_official: bool) -> Relay:
@@ -64,19 +68,27 @@ def load_and_dump() -> None:
         json.dumps(chunk).encode()
 
 
-def relay(*, is_official: bool) -> None:
-    """Do a chat job's work on each event."""
+def relay_parsed(*, is_official: bool) -> None:
+    """Do a chat job's work on each event, none of which is like another."""
     running = make_relay(is_official=is_official)
     for _ in range(_CHUNKS):
         running.take(parse_object(_EVENT))
 
 
-def parse_sse() -> None:
-    """Find the events in the upstream's bytes, as they come in reads of 16 KB."""
-    body = f"data: {_EVENT}\n\n".encode() * _CHUNKS
+def relay_spliced(*, is_official: bool) -> None:
+    """Do it on events that are alike but for their texts, as a chat job does."""
+    running = make_relay(is_official=is_official)
+    for data in _EVENTS:
+        if running.splice(data) is None:
+            running.take(parse_object(data), data)
+
+
+def parse_sse(*, line_end: bytes) -> None:
+    """Find the events in the upstream's bytes, as they come in reads of 64 KB."""
+    body = b"".join(b"data: %b%b" % (data.encode(), 2 * line_end) for data in _EVENTS)
     parser = SseParser()
-    for at in range(0, len(body), 16384):
-        parser.feed(body[at : at + 16384])
+    for at in range(0, len(body), 65536):
+        parser.feed(body[at : at + 65536])
 
 
 def main() -> None:
@@ -84,9 +96,12 @@ def main() -> None:
     found = interleave(
         {
             "json.loads and json.dumps": load_and_dump,
-            "SSE events from bytes": parse_sse,
-            "relay, plain name": lambda: relay(is_official=False),
-            "relay, -official": lambda: relay(is_official=True),
+            "SSE events from bytes": lambda: parse_sse(line_end=b"\n"),
+            "SSE events that are read line by line": lambda: parse_sse(line_end=b"\r\n"),
+            "relay, plain name, parsed": lambda: relay_parsed(is_official=False),
+            "relay, plain name, spliced": lambda: relay_spliced(is_official=False),
+            "relay, -official, parsed": lambda: relay_parsed(is_official=True),
+            "relay, -official, spliced": lambda: relay_spliced(is_official=True),
         }
     )
     print_ratios(f"{_CHUNKS} streamed chunks", found, "json.loads and json.dumps")

@@ -8,6 +8,7 @@ import pytest
 from langchain_openai import ChatOpenAI
 from openai import OpenAI
 from pydantic import SecretStr
+from tollgate.core import call_arguments
 from tollgate.core.stream_form import StreamForm
 from tollgate.core.tool_calls import StreamedCalls
 
@@ -65,16 +66,66 @@ def test_known_index_with_another_name_after_the_arguments_begins_a_call() -> No
     assert found == [(0, True), (1, True)]
 
 
+VLLM = [  # up to 0.7, of a tool that is asked for by its name; the last one says only "stop"
+    call("f", part, index=0, id=f"chatcmpl-tool-{at}")
+    for at, part in enumerate(('{"a"', ':{"b":"}"', ',"c":"', "\\", '"}"}', "}", "\n", ""))
+]
+
+
+def test_call_goes_on_under_ids_that_change_with_each_fragment() -> None:
+    """Until its object is closed no name begins another one, and an empty end of it never does."""
+    assert place(*VLLM) == [(0, True), *[(0, False)] * (len(VLLM) - 1)]
+
+
+@pytest.mark.parametrize("identity", [{"id": ""}, {}, {"id": "f"}, {"id": "null"}])
+@pytest.mark.parametrize("index", [{"index": 0}, {}])
+def test_same_name_with_an_object_behind_a_whole_one_begins_a_call(
+    identity: Fragment, index: Fragment
+) -> None:
+    """Two calls of one function that nothing else tells apart; each has an id of its own."""
+    calls = StreamedCalls("chatcmpl-1", 0)
+    parts = [call("f", text, **identity, **index) for text in ('{"c":"}"}', '{"c":"]"}', "{}")]
+    found = [calls.reshape(part) for part in parts]
+
+    assert [one["index"] for one in found] == [0, 1, 2]
+    assert len({one["id"] for one in found}) == 3
+
+
+def test_repetition_without_arguments_behind_a_whole_object_begins_no_call() -> None:
+    """Some say id and name once more with the finish."""
+    first, again = call("f", "{}", index=0, id="a"), call("f", "", index=0, id="a")
+
+    assert place(first, again) == [(0, True), (0, False)]
+
+
+def test_long_arguments_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name with each of many fragments does not make each look at all that came before."""
+    read: list[int] = []
+    scan = call_arguments.MARKS.finditer
+
+    class Counting:
+        def finditer(self, text: str) -> Any:
+            read.append(len(text))
+            return scan(text)
+
+    monkeypatch.setattr(call_arguments, "MARKS", Counting())
+    piece = '{"a":[{}]},'
+    place(*[call("f", text, index=0) for text in ('{"x":[', *[piece] * 500)])
+
+    assert sum(read) <= 500 * len(piece) + 6
+
+
 @pytest.mark.parametrize(
     "later",
     [
         call(arguments="}", index=0, id="other"),
+        call("f", "}", index=0, id="other"),
         call("f", "}", index=0),
         call("f", "}", index=0, id="a"),
     ],
 )
 def test_known_index_goes_on_where_nothing_says_otherwise(later: Fragment) -> None:
-    """Another id without a name, a repeated name, or both repeated begin no call."""
+    """Another id, a repeated name, or both begin no call while the object is open."""
     assert place(call("f", "{", index=0, id="a"), later) == [(0, True), (0, False)]
 
 
@@ -116,6 +167,7 @@ def test_custom_tools_have_no_arguments() -> None:
     assert calls.end([]) == []
 
 
+NESTED = "".join(part["function"]["arguments"] for part in VLLM)
 # What a vendor sends, fragment by fragment, and the calls that it means.
 SENT: dict[str, tuple[list[list[Fragment]], list[tuple[str, str, str]]]] = {
     "parallel, all of index 0, in one chunk": (
@@ -129,6 +181,15 @@ SENT: dict[str, tuple[list[list[Fragment]], list[tuple[str, str, str]]]] = {
     "id and name repeated": (
         [[call("f", part, index=0, id="a", type="function")] for part in ("", '{"x"', ":1}")],
         [("a", "f", '{"x":1}')],
+    ),
+    "another id with each part": ([[part] for part in VLLM], [("chatcmpl-tool-0", "f", NESTED)]),
+    "parallel, of one function, without ids": (
+        [[call("f", "{}", index=0, id=""), call("f", '{"x":1}', index=0, id="")]],
+        [("call_1_0_0", "f", "{}"), ("call_1_0_1", "f", '{"x":1}')],
+    ),
+    "parallel, with the name for an id": (
+        [[call("f", "{}", index=0, id="f")], [call("f", '{"x":1}', index=0, id="f")]],
+        [("f", "f", "{}"), ("call_1_0_1", "f", '{"x":1}')],
     ),
     "no arguments": ([[call("f", index=0, id="a")]], [("a", "f", "{}")]),
     "null arguments": (

@@ -4,14 +4,16 @@
     {"index", "function": {"arguments": "…"}}                        every later one
 
 Vendors leave the index out, count from 1 where a text came before (the calls are then the second
-block of the answer), or give all calls of an answer the index 0; repeat id and name with every
-fragment, or send no arguments at all. The clients' own helpers put a call where its index says and
-fail on a gap, and put ids and names together as they do arguments.
+block of the answer), or give all calls of an answer the index 0, or one id; repeat id and name with
+every fragment, or make up another id for each; or send no arguments at all. The clients' own
+helpers put a call where its index says and fail on a gap, and put ids and names together as they do
+arguments.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from tollgate.core.call_arguments import CallArguments
 from tollgate.core.message_parts import arguments_text, fallback_call_id
 
 _NO_ARGUMENTS = "{}"
@@ -19,12 +21,17 @@ _NO_ARGUMENTS = "{}"
 
 @dataclass(slots=True, kw_only=True)
 class _Call:
-    """One call so far. `vendor_id`: empty where the vendor gave none."""
+    """One call so far.
+
+    `vendor_id`: empty where the vendor gave none. `has_loose_ids`: later fragments came with
+    others, which say nothing then.
+    """
 
     vendor_id: str
     is_custom: bool
     name: str = ""
-    has_arguments: bool = False
+    arguments: CallArguments = field(default_factory=CallArguments)
+    has_loose_ids: bool = False
 
 
 class StreamedCalls:
@@ -45,6 +52,7 @@ class StreamedCalls:
         if position == len(self._calls):
             head |= self._begin(raw, position)
         call = self._calls[position]
+        call.has_loose_ids |= _has_other_id(call, _text(raw.get("id")))
         rest = {
             name: value
             for name, value in raw.items()
@@ -62,9 +70,9 @@ class StreamedCalls:
         places = {fragment["index"]: fragment for fragment in last}
         added: list[dict[str, object]] = []
         for position, call in enumerate(self._calls):
-            if call.is_custom or call.has_arguments:
+            if call.is_custom or call.arguments.has_begun:
                 continue
-            call.has_arguments = True
+            call.arguments.add(_NO_ARGUMENTS)
             function = {"arguments": _NO_ARGUMENTS}
             begun = places.get(position, {}).get("function")
             if isinstance(begun, dict):
@@ -74,38 +82,54 @@ class StreamedCalls:
         return last + added
 
     def _begin(self, raw: Mapping[str, object], position: int) -> dict[str, object]:
-        """Note a new call; return its id and type, made up where the vendor sends none."""
+        """Note a new call; return its id and type.
+
+        An id is made up where the vendor sends none, or that of an earlier call.
+        """
         vendor_id = _text(raw.get("id"))
         kind = raw.get("type") or ("custom" if raw.get("custom") else "function")
+        is_known = any(call.vendor_id == vendor_id for call in self._calls)
         self._calls.append(_Call(vendor_id=vendor_id, is_custom=kind == "custom"))
         given = _given_index(raw)
         for key in {(given, ""), (given, vendor_id), (None, vendor_id)} - {(None, "")}:
             self._positions[key] = position
-        fallback = fallback_call_id(self._completion_id, self._choice_index, position)
-        return {"id": vendor_id or fallback, "type": kind}
+        if is_known or not vendor_id:
+            vendor_id = fallback_call_id(self._completion_id, self._choice_index, position)
+        return {"id": vendor_id, "type": kind}
 
     def _find(self, raw: Mapping[str, object]) -> int:
         """Return the position of the fragment's call: one past the last where it begins one."""
         given, vendor_id, name = _given_index(raw), _text(raw.get("id")), _name(raw)
         new = len(self._calls)
-        if vendor_id and (known := self._positions.get((given, vendor_id))) is not None:
-            return known
-        if given is None:
+        known = self._positions.get((given, vendor_id)) if vendor_id else None
+        if known is None and given is None:
             return new if vendor_id or name else max(0, new - 1)
-        newest = self._positions.get((given, ""))
-        if newest is None or _is_another(self._calls[newest], vendor_id, name):
+        found = self._positions.get((given, "")) if known is None else known
+        if found is None or _is_another(self._calls[found], raw):
             return new
-        return newest
+        return found
 
 
-def _is_another(call: _Call, vendor_id: str, name: str) -> bool:
-    """Whether a fragment with the call's index begins another call all the same.
+def _is_another(call: _Call, raw: Mapping[str, object]) -> bool:
+    """Whether a fragment with the call's index or id begins another call all the same.
 
-    A name is whole before the arguments begin, so that a different one after them is another's.
+    Only one with a name does. A name is whole before the arguments begin, so that a different one
+    after them is another call's; the same one is where the call's object is closed and another is
+    opened. Another id alone is no sign while the object is open: vLLM (to 0.7) makes up one for
+    each fragment of a tool that was asked for by name, also for the empty one of the finish.
     """
-    has_other_id = bool(call.vendor_id) and vendor_id not in ("", call.vendor_id)
-    has_other_name = call.has_arguments and name != call.name
-    return bool(name) and (has_other_id or has_other_name)
+    name, has_other_id = _name(raw), _has_other_id(call, _text(raw.get("id")))
+    if not name:
+        return False
+    if name != call.name:
+        return has_other_id or call.arguments.has_begun
+    if not call.is_custom and not call.arguments.is_whole():
+        return False
+    return _arguments(raw).lstrip().startswith("{") or (has_other_id and not call.has_loose_ids)
+
+
+def _has_other_id(call: _Call, vendor_id: str) -> bool:
+    return bool(call.vendor_id) and vendor_id not in ("", call.vendor_id)
 
 
 def _reshape_inner(call: _Call, raw: object) -> dict[str, object]:
@@ -120,7 +144,7 @@ def _reshape_inner(call: _Call, raw: object) -> dict[str, object]:
     if call.is_custom:
         return {key: value for key, value in inner.items() if value is not None}
     arguments = arguments_text(inner.get("arguments"))
-    call.has_arguments = call.has_arguments or bool(arguments)
+    call.arguments.add(arguments)
     return {key: value for key, value in inner.items() if value is not None} | {
         "arguments": arguments
     }
@@ -134,6 +158,11 @@ def _given_index(raw: Mapping[str, object]) -> int | None:
 def _name(raw: Mapping[str, object]) -> str:
     inner = raw.get("function") or raw.get("custom")
     return _text(inner.get("name")) if isinstance(inner, Mapping) else ""
+
+
+def _arguments(raw: Mapping[str, object]) -> str:
+    inner = raw.get("function")
+    return arguments_text(inner.get("arguments")) if isinstance(inner, Mapping) else ""
 
 
 def _text(value: object) -> str:

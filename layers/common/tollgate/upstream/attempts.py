@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -81,11 +82,17 @@ class Attempt:
     async def _is_whole(self, answer: AnswerBytes, timer: asyncio.Timeout) -> bool:
         """Whether JSON came where events were asked for; what is called so is waited for as such.
 
-        The vendor may have billed for it: it is served, and no other channel asked.
+        The vendor may have billed for it: it is served, and no other channel asked. Where it turns
+        out to be events, their first one has its limit again.
         """
+        first_byte_at_s, silence_s = timer.when(), math.inf
         if answer.is_named_json:
             timer.reschedule(None)
-        return await answer.is_json(self.timeouts.between_bytes_s)
+            silence_s = self.timeouts.between_bytes_s
+        is_json = await answer.is_json(silence_s)
+        if not is_json:
+            timer.reschedule(first_byte_at_s)
+        return is_json
 
     def _new_stream(self, answer: AnswerBytes) -> EventStream:
         return EventStream(

@@ -23,6 +23,8 @@ from tollgate.upstream.sse import ServerEvent
 from tollgate.upstream.vendors import EventDecoder
 
 ANNOUNCEMENTS_MAX = 64  # events before the answer, whose caller has waited long enough then
+BLANK_BYTES_MAX = 64 * 1024  # before an answer: a space a second for all of its time is far less
+_BOM = b"\xef\xbb\xbf"
 type Judge = Callable[[str, Mapping[str, object]], ChannelFailedError | UpstreamRefusedError | None]
 type Opens = Callable[[Mapping[str, object]], bool]
 type Ending = Literal["complete", "broken", "left"]
@@ -50,24 +52,23 @@ class AnswerBytes:
     @property
     def is_named_json(self) -> bool:
         """Whether its content type says that it is JSON."""
-        return self._kind == "application/json"
-
-    @property
-    def _kind(self) -> str:
         content_type: str = self._response.headers.get("content-type", "")
-        return content_type.partition(";")[0].strip().lower()
+        return content_type.partition(";")[0].strip().lower() == "application/json"
 
     async def is_json(self, silence_s: float) -> bool:
         """Whether the answer is JSON, a whole one and not events, by its first byte.
 
-        Some send JSON as text/plain, or events as JSON; no line of an event stream begins with a
-        brace. Raises as `read`.
+        Some send JSON as text/plain or as an event stream, or events as JSON; no line of an event
+        stream begins with a brace. Blanks and a byte order mark before it are dropped.
+        Raises as `read`, and UpstreamBrokenError beyond `BLANK_BYTES_MAX`.
         """
-        if self._kind == "text/event-stream":
-            return False
-        while not self._ahead.strip() and (piece := await self._read(silence_s)):
-            self._ahead += piece
-        return self._ahead.lstrip().startswith(b"{")
+        blank_bytes = 0
+        while _BOM.startswith(self._ahead) and (piece := await self._read(silence_s)):
+            blank_bytes += len(piece)
+            self._ahead = (self._ahead + piece).lstrip().removeprefix(_BOM).lstrip()
+            if not self._ahead and blank_bytes > BLANK_BYTES_MAX:
+                raise UpstreamBrokenError
+        return self._ahead.startswith(b"{")
 
     async def read(self, silence_s: float = math.inf) -> bytes:
         """Return the next bytes as they come, or none at the end.

@@ -277,6 +277,31 @@ def test_judge_event(event: str, raw: dict[str, object], expected: object) -> No
 
 
 @pytest.mark.parametrize(
+    ("choice", "is_channels"),
+    [
+        ({"finish_reason": "error", "native_finish_reason": "MALFORMED_FUNCTION_CALL"}, False),
+        ({"error": {"message": "x", "code": "malformed"}}, False),
+        ({"finish_reason": "error", "error": {"message": "x", "code": 502}}, True),
+        ({"finish_reason": "insufficient_system_resource"}, True),
+    ],
+)
+def test_error_of_one_choice_without_a_status_rests_no_channel(
+    choice: dict[str, object], *, is_channels: bool
+) -> None:
+    """What the model made of one request may be the cause; another channel is asked all the same.
+
+    In mid-stream too, where nobody else can be asked.
+    """
+    raw = {"choices": [{"delta": {}, **choice}]}
+    verdict, told = judge_event("message", raw), error_in_event("message", raw)
+
+    assert isinstance(verdict, ChannelFailedError)
+    assert isinstance(told, UpstreamBrokenError)
+    assert (verdict.reason, verdict.is_resting) == ("unavailable", is_channels)
+    assert told.is_requests is not is_channels
+
+
+@pytest.mark.parametrize(
     "error",
     [
         {"message": "You exceeded your current quota", "code": "insufficient_quota"},

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tollgate.core.json_text import parse_object
 
@@ -24,8 +24,10 @@ _SECRETS = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-# OpenRouter and Mistral: the vendor behind failed; DeepSeek: it had no machine left to go on with.
-_FAILED_REASONS = ("error", "insufficient_system_resource")
+# OpenRouter and Mistral: the vendor behind failed, or could make nothing of what the model had
+# said (Gemini's MALFORMED_FUNCTION_CALL); DeepSeek: it had no machine left to go on with.
+_OUT_OF_RESOURCES = "insufficient_system_resource"
+_FAILED_REASONS = ("error", _OUT_OF_RESOURCES)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
 
 
@@ -34,7 +36,8 @@ class ErrorBody:
     """What an error body says.
 
     `status`: the HTTP status that the body itself names, if any. `is_flagged`: it lists what a
-    moderation found in the request.
+    moderation found in the request. `is_answers`: it is about one answer and names no status, so
+    that the request may be the cause, and not the channel.
     """
 
     message: str | None = None
@@ -43,6 +46,7 @@ class ErrorBody:
     code: str | None = None
     status: int | None = None
     is_flagged: bool = False
+    is_answers: bool = False
 
     @property
     def words(self) -> frozenset[str]:
@@ -93,8 +97,10 @@ def find_error(event: str, raw: Mapping[str, object]) -> ErrorBody | None:
     for choice in choices if isinstance(choices, list) else ():
         if not isinstance(choice, Mapping):
             continue
-        if choice.get("error") or choice.get("finish_reason") in _FAILED_REASONS:
-            return read_error({"error": choice.get("error") or {}})
+        reason = choice.get("finish_reason")
+        if choice.get("error") or reason in _FAILED_REASONS:
+            body = read_error({"error": choice.get("error") or {}})
+            return replace(body, is_answers=not body.status and reason != _OUT_OF_RESOURCES)
     return None
 
 

@@ -135,7 +135,10 @@ def judge_event(
     if body is None:
         return None
     status = body.status or _status_by_words(body)
-    return judge_error(status, body, secrets=secrets, renamed=renamed)
+    verdict = judge_error(status, body, secrets=secrets, renamed=renamed)
+    if body.is_answers and _is_unavailable(verdict):
+        return ChannelFailedError("unavailable", is_resting=False)
+    return verdict
 
 
 def error_in_event(
@@ -153,13 +156,18 @@ def error_in_event(
     if body is None:
         return None
     verdict = judge_error(body.status or _status_by_words(body), body)
-    is_hidden = isinstance(verdict, ChannelFailedError) and verdict.reason != "unavailable"
-    is_requests = isinstance(verdict, UpstreamRefusedError)
+    is_refusal, is_down = isinstance(verdict, UpstreamRefusedError), _is_unavailable(verdict)
+    is_requests = is_refusal or (body.is_answers and is_down)
+    is_hidden = not is_refusal and not is_down
     if is_hidden or not body.message or _OPERATOR_SENTENCES.search(body.message):
         return UpstreamBrokenError(is_requests=is_requests)
     message = clean(_rename(body.message, *renamed), secrets=secrets)
     code = _clean_word(body.code, secrets)
     return UpstreamBrokenError(message, code=code, is_requests=is_requests)
+
+
+def _is_unavailable(verdict: ChannelFailedError | UpstreamRefusedError) -> bool:
+    return isinstance(verdict, ChannelFailedError) and verdict.reason == "unavailable"
 
 
 def _is_operators(status: int, body: ErrorBody) -> bool:

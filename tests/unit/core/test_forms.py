@@ -270,7 +270,9 @@ def test_whole_answers_tool_calls_get_ids() -> None:
         ({"name": "f", "arguments": None}, "tool_calls", "{}"),
         ({"name": "f", "arguments": ""}, None, "{}"),
         ({"name": "f", "arguments": {"x": "é"}}, "stop", '{"x": "é"}'),
+        ({"name": "f"}, "function_call", "{}"),
         ({"name": "f"}, "length", ""),
+        ({"name": "f"}, "model_length", ""),
     ],
 )
 def test_whole_answers_tool_calls_have_arguments(

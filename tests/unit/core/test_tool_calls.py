@@ -214,8 +214,9 @@ def answer(deltas: list[list[Fragment]], finish: str) -> httpx.MockTransport:
     if finish != "none":
         choices[-1]["finish_reason"] = "tool_calls"
     chunks = [form.reshape({"choices": [choice]}) for choice in choices]
-    chunks += form.close_choices(is_at_limit=False)
-    events = [f"data: {json.dumps(chunk.payload)}\n\n" for chunk in chunks if chunk]
+    shaped = [chunk for chunk in chunks if chunk] + form.close_choices(is_at_limit=False)
+    form.close_calls(shaped)
+    events = [f"data: {json.dumps(chunk.payload)}\n\n" for chunk in shaped]
     body = "".join([*events, "data: [DONE]\n\n"])
     headers = {"content-type": "text/event-stream"}
     return httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, text=body))
@@ -251,13 +252,37 @@ def test_langchain_reads_the_calls(case: str, finish: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("reason", ["length", "content_filter"])
+def close(*choices: dict[str, Any]) -> list[Any]:
+    """Return the tool calls' fragments of each chunk once all of them have come."""
+    form = StreamForm(completion_id="chatcmpl-1", model="m", now=1)
+    chunks = [chunk for one in choices if (chunk := form.reshape({"choices": [one]}))]
+    form.close_calls(chunks)
+    found: list[Any] = [chunk.payload["choices"] for chunk in chunks]
+    return [choice["delta"].get("tool_calls") for [choice] in found]
+
+
+@pytest.mark.parametrize("reason", ["length", "content_filter", "model_length", "safety"])
 def test_call_that_was_cut_off_gets_no_arguments(reason: str) -> None:
     """A call whose arguments did not come in time must not look like one that has none."""
-    form = StreamForm(completion_id="chatcmpl-1", model="m", now=1)
-    form.reshape({"choices": [{"delta": {"tool_calls": [call("f", index=0, id="a")]}}]})
-    last = form.reshape({"choices": [{"delta": {}, "finish_reason": reason}]})
+    begun = {"delta": {"tool_calls": [call("f", index=0, id="a")]}}
 
-    assert last is not None
-    choices: Any = last.payload["choices"]
-    assert choices[0]["delta"] == {}
+    assert close(begun, {"delta": {}, "finish_reason": reason})[1] is None
+
+
+@pytest.mark.parametrize("reason", ["tool_calls", "stop", "function_call"])
+def test_arguments_behind_the_finish_are_all_there_are(reason: str) -> None:
+    """No empty object is put before them, though a finish reason has come already."""
+    begun = {"delta": {"tool_calls": [call("f", "", index=0, id="a")]}, "finish_reason": reason}
+    later = {"delta": {"tool_calls": [call(arguments='{"x":1}', index=0)]}}
+    [[first], [second]] = close(begun, later)
+
+    assert [first["function"]["arguments"], second["function"]["arguments"]] == ["", '{"x":1}']
+
+
+def test_call_that_begins_behind_the_finish_is_begun_before_it_is_filled_in() -> None:
+    """The empty object comes with it, not with the finish."""
+    begun = {"delta": {"tool_calls": [call("f", index=0, id="a")]}}
+    [none, [found]] = close({"delta": {}, "finish_reason": "stop"}, begun)
+
+    assert none is None
+    assert (found["id"], found["function"]) == ("a", {"name": "f", "arguments": "{}"})

@@ -147,6 +147,38 @@ def test_repeated_finish_before_it_broke_off_is_said_once(make: Any) -> None:
     assert [one["choices"][0]["finish_reason"] for one in read(frames)] == [None, "length"]
 
 
+def test_call_is_given_arguments_where_its_finish_is_sent_and_none_came(make: Any) -> None:
+    """Not at the first finish reason: vendors name one before the arguments."""
+    begun = {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f"}}]}
+    more = {"tool_calls": [{"index": 0, "function": {"arguments": '{"x":1}'}}]}
+    sent = [
+        run(make(), chunk(begun, "tool_calls"), *later, chunk({}, "tool_calls"))
+        for later in ([], [chunk(more, "tool_calls")])
+    ]
+    texts = [
+        [
+            call["function"]["arguments"]
+            for one in seen
+            for call in one["choices"][0]["delta"].get("tool_calls", [])
+        ]
+        for seen in sent
+    ]
+
+    assert texts == [["", "{}"], ["", '{"x":1}']]
+
+
+def test_call_of_a_choice_that_is_sent_while_another_goes_on_is_given_arguments(make: Any) -> None:
+    """Its finish does not wait for the end of all."""
+    begun = {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f"}}]}
+    relay = make()
+    relay.take(chunk(begun))
+    assert relay.take(chunk({}, "tool_calls")) == []
+    [finish, _] = read(relay.take(chunk({"content": "a"}, index=1)))
+
+    [call] = finish["choices"][0]["delta"]["tool_calls"]
+    assert call == {"index": 0, "function": {"arguments": "{}"}}
+
+
 def test_finish_with_text_is_held_whole(make: Any) -> None:
     """Mistral's last chunk has text, finish and usage: its text arrives with the exact figures."""
     seen = run(make(), chunk({"content": "a"}, "stop", **usage(2)))

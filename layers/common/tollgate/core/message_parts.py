@@ -72,8 +72,12 @@ def fallback_call_id(completion_id: str, choice: int, index: int) -> str:
 
 
 def is_cut_short(finish_reason: object) -> bool:
-    """Whether an answer with this reason ended before it was whole: its last call may be half."""
-    return finish_reason in ("length", "content_filter")
+    """Whether an answer with this reason may have ended before it was whole, its last call half.
+
+    So it is with all reasons but those that say otherwise: vendors have ones of their own, such as
+    Mistral's `model_length`.
+    """
+    return finish_reason not in ("stop", "tool_calls", "function_call")
 
 
 def guess_finish_reason(*, has_calls: bool, is_at_limit: bool) -> str:

@@ -4,7 +4,7 @@ Owns the shape of a chunk; knows nothing of bytes, prices or when a chunk is sen
 those of docs/wire-format.md, each seen in a recorded answer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 
@@ -55,11 +55,12 @@ class Chunk:
 
     def drop_finish(self, choice_index: int) -> None:
         """Take the finish reason of one choice away: a later chunk repeats it."""
-        for choice in self._choices():
+        for choice in self.choices():
             if choice["index"] == choice_index:
                 choice["finish_reason"] = None
 
-    def _choices(self) -> list[dict[str, object]]:
+    def choices(self) -> list[dict[str, object]]:
+        """Return the choices of the payload."""
         choices = self.payload["choices"]
         return choices if isinstance(choices, list) else []
 
@@ -149,10 +150,31 @@ class StreamForm:
             for index in unfinished
         ]
 
+    def close_calls(self, chunks: Sequence[Chunk]) -> None:
+        """Give the calls of the choices that finish in `chunks` an empty object if they need one.
+
+        It is time when the chunks are sent: some vendors name a reason before the arguments. What
+        was cut short keeps what it has.
+        """
+        reasons: dict[int, object] = {}
+        places: dict[int, dict[str, object]] = {}
+        for choice in (choice for chunk in chunks for choice in chunk.choices()):
+            index, delta, reason = _index(choice), choice["delta"], choice["finish_reason"]
+            reasons |= {index: reason} if reason else {}
+            if isinstance(delta, dict) and (reason or delta.get("tool_calls")):
+                places[index] = delta
+        for index in reasons.keys() & self._calls.keys():
+            if not is_cut_short(reasons[index]):
+                self._end_calls(places[index], index)
+
+    def _end_calls(self, delta: dict[str, object], choice_index: int) -> None:
+        calls = delta.get("tool_calls")
+        begun = calls if isinstance(calls, list) else []
+        if ended := self._calls[choice_index].end(begun):
+            delta["tool_calls"] = ended
+
     def _bare(self, index: int, finish_reason: str | None) -> Chunk:
-        delta: dict[str, object] = {}
-        self._end_calls(delta, index, finish_reason)
-        choice = {"index": index, "delta": delta, "finish_reason": finish_reason}
+        choice = {"index": index, "delta": {}, "finish_reason": finish_reason}
         finishes = frozenset({index} if finish_reason else ())
         payload = self.envelope({}) | {"choices": [choice]}
         return Chunk(payload=payload, finishes=finishes, outputs=frozenset())
@@ -168,7 +190,6 @@ class StreamForm:
         self.audio_tokens += audio
         has_output = bool(texts or audio or shaped.get("tool_calls"))
         reason = raw.get("finish_reason") or None
-        self._end_calls(shaped, index, reason)
         extras = {
             name: value
             for name, value in raw.items()
@@ -197,15 +218,6 @@ class StreamForm:
             self._calls[choice_index] = StreamedCalls(self._completion_id, choice_index)
         begun = self._calls[choice_index]
         return [begun.reshape(call) for call in calls if isinstance(call, Mapping)]
-
-    def _end_calls(self, delta: dict[str, object], choice_index: int, reason: object) -> None:
-        """Give the calls of a choice that finishes what they lack, unless it was cut short."""
-        begun = self._calls.get(choice_index)
-        if begun is None or not reason or is_cut_short(reason):
-            return
-        calls = delta.get("tool_calls")
-        if ended := begun.end(calls if isinstance(calls, list) else []):
-            delta["tool_calls"] = ended
 
     def _place_annotations(self, delta: dict[str, object], choice_index: int) -> None:
         raw = delta.pop("annotations")

@@ -139,7 +139,7 @@ class Relay:
     def release_held(self) -> list[bytes]:
         """Return the held chunks with running figures: another choice goes on, or it broke off."""
         held, self._held = self._held, []
-        _keep_last_finish(held)
+        self._close(held)
         return [self._running_frame(chunk) for chunk in held]
 
     def end(self, usage: Usage, quota: Micropoints, *, is_at_limit: bool = False) -> list[bytes]:
@@ -151,13 +151,18 @@ class Relay:
         self._held += self._form.close_choices(is_at_limit=is_at_limit)
         if not self._held and self._view.has_running_usage:
             self._held.append(self._form.empty())
-        _keep_last_finish(self._held)
+        self._close(self._held)
         payloads = [self._exact_payload(chunk.payload, usage) for chunk in self._held]
         if self._view.has_usage_chunk:
             payloads.append(self._form.envelope({}) | {"choices": [], "usage": usage_json(usage)})
         for payload in payloads[-1:]:
             payload.update(self._last_fields)
         return [self._exact_frame(payload, quota) for payload in payloads]
+
+    def _close(self, held: list[Chunk]) -> None:
+        """Complete what is sent now: each finish once, each call with arguments."""
+        _keep_last_finish(held)
+        self._form.close_calls(held)
 
     def _running_frame(self, chunk: Chunk) -> bytes:
         return b"data: %b%b" % (dump(chunk.payload)[:-1], self._running_figures())

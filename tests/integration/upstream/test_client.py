@@ -136,6 +136,31 @@ async def test_what_is_called_json_is_waited_for_as_a_whole_answer() -> None:
     assert channel == "c0"
 
 
+@pytest.mark.parametrize("is_stream", [True, False])
+@pytest.mark.parametrize(
+    "choice",
+    [
+        b'{"index": 0}',
+        b'{"text": "hello", "finish_reason": "stop"}',
+        b'{"message": null, "finish_reason": "stop"}',
+        b'{"message": "hello", "delta": "hello"}',
+    ],
+)
+async def test_whole_answer_without_a_message_is_none(choice: bytes, *, is_stream: bool) -> None:
+    """An empty answer would be served, and charged; the next channel is asked, this one not rested.
+
+    `text` is of the completions before chat.
+    """
+    script = answer(b'{"choices": [%b], "usage": {"completion_tokens": 5}}' % choice)
+    async with pair(script) as (made, one, two):
+        two.scripts[:] = [GOOD if is_stream else answer(COMPLETION)]
+        for _ in range(2):
+            call = made.call(is_stream=is_stream)
+            ask = made.upstream.open_stream if is_stream else made.upstream.complete
+            assert (await ask(call)).channel == "c1"
+        assert len(one.bodies) == 2
+
+
 async def test_announcements_are_part_of_the_answer() -> None:
     """What came before the first word is delivered with it, in its order."""
     async with serving(stream(ROLE, CHUNK, DONE)) as one, world(one.base_url) as made:

@@ -330,3 +330,28 @@ def test_whole_answer_split_into_a_stream_says_the_same() -> None:
         (1, None),
     ]
     assert chunks[-1]["usage"] == usage
+
+
+def test_whole_answer_that_calls_its_message_a_delta_is_shown() -> None:
+    """A chunk that came as a whole answer, streamed or not."""
+    raw = {"choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}]}
+    found: Any = reshape_completion(raw, completion_id="x", model="m", now=5)
+    [first, end] = reshape(*split_completion(raw))
+
+    assert found.payload["choices"][0]["message"] == {"content": "a", "role": "assistant"}
+    assert first["choices"][0]["delta"] == {"role": "assistant", "content": "a"}
+    assert end["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("index", [{"index": None}, {"index": "0"}, {}])
+def test_choices_of_a_split_answer_without_an_index_are_counted(index: dict[str, Any]) -> None:
+    """Two answers do not become one."""
+    raw = {"choices": [{**index, "message": {"content": text}} for text in "ab"]}
+    found = [one["choices"][0] for one in reshape(*split_completion(raw))]
+
+    assert [(one["index"], one["delta"].get("content")) for one in found] == [
+        (0, "a"),
+        (1, "b"),
+        (0, None),
+        (1, None),
+    ]

@@ -7,6 +7,7 @@ from tollgate.core.annotations import repair_annotations
 from tollgate.core.message_parts import (
     audio_tokens,
     fallback_call_id,
+    find_message,
     guess_finish_reason,
     is_cut_short,
     join_content_parts,
@@ -82,13 +83,12 @@ def split_completion(raw: Mapping[str, object]) -> Iterator[dict[str, object]]:
     around = {name: value for name, value in raw.items() if name not in ("choices", "usage")}
     choices = raw.get("choices")
     whole = [
-        (choice, {"index": choice.get("index", position)})
+        (choice, {"index": _index(choice, position)})
         for position, choice in enumerate(choices if isinstance(choices, list) else [])
         if isinstance(choice, Mapping)
     ]
     for choice, at in whole:
-        said = choice.get("message")
-        delta = _number_calls(said if isinstance(said, Mapping) else {})
+        delta = _number_calls(find_message(choice) or {})
         yield around | {"choices": [{**choice, **at, "delta": delta, "finish_reason": None}]}
     for choice, at in whole:
         reason = choice.get("finish_reason")
@@ -110,10 +110,7 @@ def _number_calls(message: Mapping[str, object]) -> dict[str, object]:
 def _choice(
     raw: Mapping[str, object], position: int, completion_id: str, *, is_at_limit: bool
 ) -> dict[str, object]:
-    index = raw.get("index")
-    index = index if isinstance(index, int) else position
-    said = raw.get("message")
-    said = said if isinstance(said, Mapping) else {}
+    index, said = _index(raw, position), find_message(raw) or {}
     reason = raw.get("finish_reason") or guess_finish_reason(
         has_calls=bool(said.get("tool_calls")), is_at_limit=is_at_limit
     )
@@ -128,6 +125,11 @@ def _choice(
         "message": message,
         "finish_reason": reason,
     }
+
+
+def _index(choice: Mapping[str, object], position: int) -> int:
+    index = choice.get("index")
+    return index if isinstance(index, int) else position
 
 
 def _message(

@@ -40,6 +40,14 @@ def _part_texts(parts: Sequence[object], *, thinking: bool) -> Iterator[str]:
             yield inner
 
 
+def find_message(choice: Mapping[str, object]) -> Mapping[str, object] | None:
+    """Return a whole answer's message, which some call `delta` there; None where there is none."""
+    for said in (choice.get("message"), choice.get("delta")):
+        if isinstance(said, Mapping):
+            return said
+    return None
+
+
 def repair_tool_call(
     call: Mapping[str, object], *, fallback_id: str, is_cut: bool
 ) -> dict[str, object]:

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from tollgate.core.catalog import Channel, Model, Route
 from tollgate.core.json_text import dump
+from tollgate.core.message_parts import find_message
 from tollgate.core.metrics import RequestMetrics
 from tollgate.core.openings import opens_completion
 from tollgate.upstream.pieces import Pieces
@@ -33,20 +34,23 @@ _ADDED_FIELDS = frozenset({"stream_options", *_OUTPUT_LIMIT_FIELDS})
 class AnswerShape:
     """How a good answer looks: the list that a whole one must have, and the largest ones taken.
 
-    `opens`: whether an event begins the answer, and does not only announce it. `has_long_gaps`: a
-    later part may take as long as the first one, without a byte between them.
+    `is_item`: whether an entry of the list says anything. `opens`: whether an event begins the
+    answer, and does not only announce it. `has_long_gaps`: a later part may take as long as the
+    first one, without a byte between them.
     """
 
     list_field: str
     opens: Callable[[Mapping[str, object]], bool]
     whole_bytes_max: int
     event_bytes_max: int
+    is_item: Callable[[Mapping[str, object]], bool] = lambda _: True
     has_long_gaps: bool = False
 
     def has_items(self, raw: Mapping[str, object]) -> bool:
         """Whether a whole answer has its list, and anything in it."""
         found = raw.get(self.list_field)
-        return isinstance(found, list) and any(isinstance(item, Mapping) for item in found)
+        items = found if isinstance(found, list) else []
+        return any(isinstance(item, Mapping) and self.is_item(item) for item in items)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +110,7 @@ _CHAT_SHAPE = AnswerShape(
     opens=opens_completion,
     whole_bytes_max=64 * 1024 * 1024,
     event_bytes_max=EVENT_BYTES_MAX,
+    is_item=lambda choice: find_message(choice) is not None,
 )
 
 

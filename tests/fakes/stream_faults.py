@@ -91,6 +91,8 @@ FAILED_STREAMS: dict[str, Script] = {
     "html": answer(b"<html>\n<body>data: x</body></html>", content_type="text/html"),
     "json without an answer": answer(b'{"choices": []}'),
     "json, cut off": answer(b'{"choices": [{"index": 0, "message": {"content": "one two'),
+    "json without a message": answer(b'{"choices": [{"index": 0, "text": "one two three "}]}'),
+    "blanks": stream(*[b" " * 10_000] * 10, content_type="application/json"),
     "json that is an error": answer(b'{"error": {"message": "overloaded", "code": 503}}'),
     "empty": stream(),
     "done": stream(DONE),
@@ -119,7 +121,12 @@ SOUND_STREAMS: dict[str, Script] = {
     "no done": _said_then(FINISH),
     "closed after its finish": _said_then(FINISH, ending="close"),
     "reset after its finish": _said_then(FINISH, b"data: {oo", ending="reset"),
-    "error after its finish": _said_then(FINISH, b"data: {oops}\n\n"),
+    "garbage after its finish": _said_then(FINISH, b"data: {oops}\n\n"),
+    "error after its finish": _said_then(FINISH, ERROR),
+    "error after its finish, then done": _said_then(FINISH, ERROR, DONE),
+    "error of a choice after its finish": _said_then(FINISH, CHOICE_ERROR, DONE),
+    "json that is called events": answer(_WHOLE, content_type="text/event-stream"),
+    "json behind a byte order mark": answer(b"\xef\xbb\xbf" + _WHOLE),
 }
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 900\r\n\r\n"
 
@@ -136,6 +143,7 @@ FAILED_ANSWERS: dict[str, Script] = {
     "no more resources": answer(_whole(finish_reason="insufficient_system_resource")),
     "flat error": answer(b'{"object": "error", "message": "overloaded", "code": 503}'),
     "no choices": answer(b'{"choices": []}'),
+    "no message": answer(b'{"choices": [{"index": 0, "text": "one two three "}]}'),
     "empty": answer(b""),
     "spoiled gzip": answer(_WHOLE, head=GZIP),
     "cut gzip": answer(gzip.compress(_WHOLE)[:40], head=GZIP),
@@ -147,4 +155,5 @@ SOUND_ANSWERS: dict[str, Script] = {
     "wrong content type": answer(_WHOLE, content_type="text/html"),
     "gzip": answer(gzip.compress(_WHOLE), head=GZIP),
     "blank space": answer(b"\n \n" + _WHOLE),
+    "byte order mark": answer(b"\xef\xbb\xbf" + _WHOLE),
 }

@@ -69,7 +69,6 @@ BROKEN = {
         " get_something_by_name did not match schema: errors: [missing properties: 'name',"
         " additionalProperties 'invalid_param' not allowed]",
     ),
-    "088": ErrorRead(code="400", message="Token limit reached"),
     "164": ErrorRead(
         code="upstream_error",
         message="failed to decode, try again, increasing context size or reducing parallel",

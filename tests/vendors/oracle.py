@@ -17,7 +17,7 @@ from tests.vendors.readings import Reading, UsageRead
 
 
 def read_recording(recording: Recording) -> Reading:
-    """Return what a good chat recording says, up to the error of a stream that has one."""
+    """Return what a good chat recording says, up to the error of a stream that one breaks off."""
     if recording.is_stream:
         return _read_stream(recording)
     whole = _as_chunk(recording)
@@ -34,12 +34,17 @@ def lacks_finish(recording: Recording) -> bool:
     """Whether a stream names no finish reason for one of its choices."""
     if not recording.is_stream:
         return False
+    return not _is_finished(list(read_chunks(recording.body)))
+
+
+def _is_finished(chunks: list[dict[str, Any]]) -> bool:
+    """Whether every choice has its finish reason: an error behind that is none of the answer's."""
     seen: dict[int, bool] = {}
-    for chunk in read_chunks(recording.body):
+    for chunk in chunks:
         for choice in chunk.get("choices") or []:
             index = choice.get("index") or 0
             seen[index] = seen.get(index, False) or bool(choice.get("finish_reason"))
-    return not all(seen.values())
+    return bool(seen) and all(seen.values())
 
 
 def read_chunks(body: bytes) -> Iterator[dict[str, Any]]:
@@ -66,12 +71,12 @@ def _sound_chunks(recording: Recording) -> list[dict[str, Any]]:
 
 def _read_stream(recording: Recording) -> Reading:
     sound, everything = _sound_chunks(recording), list(read_chunks(recording.body))
-    if len(sound) == len(everything):
-        return Reading(choices=fold(sound), usage=_usage(sound))
-    failed = everything[len(sound)]
+    used = _usage(everything[: len(sound) + 1])
+    if len(sound) == len(everything) or _is_finished(sound):
+        return Reading(choices=fold(sound), usage=used)
     return Reading(
         choices=fold(sound, is_complete=False),
-        usage=_usage([*sound, failed]),
+        usage=used,
         is_failed=True,
         error=BROKEN[recording.name[:3]],
     )

@@ -218,6 +218,10 @@ async def test_role_alone_is_no_output(start: Any, ledger: FakeLedger) -> None:
         [*CONTENT, FINISH, LAST],
         [*CONTENT, FINISH, LAST, "garbage", "[DONE]"],
         [*CONTENT, LAST, "[DONE]"],
+        [*CONTENT, FINISH, LAST, {"error": {"message": "overloaded", "code": 503}}],
+        [*CONTENT, FINISH, {"error": {"message": "overloaded"}, "usage": USAGE}],
+        [*CONTENT, FINISH, {"error": {"message": "overloaded"}}, LAST, "[DONE]"],
+        [*CONTENT, FINISH, {"choices": [{"index": 0, "finish_reason": "error"}]}, LAST],
     ],
 )
 async def test_complete_enough_is_complete(
@@ -294,6 +298,7 @@ SECOND = [{"choices": [{"index": 1, "delta": {"content": text}}]} for text in "a
         ([*CONTENT, FINISH], 2),
         ([*CONTENT, FINISH, *SECOND], 2),
         ([*CONTENT, FINISH, UpstreamBrokenError()], 2),
+        ([*CONTENT, FINISH, {"error": {"message": "overloaded"}}], 2),
     ],
 )
 async def test_half_an_answer_never_looks_whole(

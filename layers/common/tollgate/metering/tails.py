@@ -95,9 +95,12 @@ def _relay_parsed(
     if failure is None:
         frames += relay.take(raw, event.data)
         return
-    frames += relay.release_held()
+    is_harmless = relay.is_complete  # what came before it is whole
+    if not is_harmless:
+        frames += relay.release_held()
     relay.take({**raw, "choices": []})  # its usage, if any, is charged
-    raise failure
+    if not is_harmless:
+        raise failure
 
 
 def _parse_chunk(data: str, relay: Relay) -> Mapping[str, object]:

@@ -78,3 +78,13 @@ async def test_removal_spares_a_later_rest(board: RestBoard) -> None:
     await board.remove("a", until_ms=5)
     await board.remove("a", until_ms=5)
     assert await board.read() == {}
+
+
+async def test_removal_takes_a_probe_off_too(board: RestBoard) -> None:
+    """However late it ends: nothing has failed since."""
+    await board.post("a", rest(5))
+    probe = Rest(until_ms=100, faults=1, is_probe=True)
+    assert await board.claim("a", probe, now_ms=5) == (True, {"a": probe})
+
+    await board.remove("a", until_ms=5)
+    assert await board.read() == {}

@@ -36,7 +36,7 @@ class FakeRestBoard:
     async def remove(self, key: str, *, until_ms: int) -> None:
         self._note("remove")
         standing = self.rests.get(key)
-        if standing is not None and standing.until_ms <= until_ms:
+        if standing is not None and (standing.until_ms <= until_ms or standing.is_probe):
             del self.rests[key]
 
     def _write(self, key: str, rest: Rest, is_free: bool) -> tuple[bool, Board]:

@@ -10,11 +10,13 @@ class Rest:
 
     `until_ms`: since the epoch; `faults`: how often in a row it has failed. `asked_ms`: until when
     the vendor itself has asked not to be called, since the epoch; 0: it has named no time.
+    `is_probe`: nothing new has failed; one sandbox is finding out, and has until then.
     """
 
     until_ms: int
     faults: int
     asked_ms: int = 0
+    is_probe: bool = False
 
 
 type Board = Mapping[str, Rest]  # by `rest_keys`; what is not on it was not said to rest

@@ -1,6 +1,6 @@
 """The board of rests on DynamoDB: one item, an attribute a channel or model of one.
 
-    CHANNELS / RESTS    rest:<channel>           = {until_ms, faults, asked_ms}
+    CHANNELS / RESTS    rest:<channel>           = {until_ms, faults, asked_ms, probe}
                         rest:<channel> <model>   the same
 
 Kept small, so that a look is half a read unit and a write a few units. Who writes when:
@@ -51,9 +51,10 @@ class DynamoRestBoard:
         )
 
     async def remove(self, key: str, *, until_ms: int) -> None:
-        """Remove the rest of `key` unless it goes beyond `until_ms`."""
-        values = {":until": items.number(until_ms)}
-        await asyncio.to_thread(self._write, key, "REMOVE #c", "#c.until_ms <= :until", values)
+        """Remove the rest of `key` unless it goes beyond `until_ms` and is no probe."""
+        values = {":until": items.number(until_ms), ":yes": items.number(1)}
+        condition = "#c.until_ms <= :until OR #c.probe = :yes"
+        await asyncio.to_thread(self._write, key, "REMOVE #c", condition, values)
 
     def _read(self) -> Board:
         with reaching_the_ledger():
@@ -80,7 +81,12 @@ class DynamoRestBoard:
 
 
 def _values(rest: Rest) -> Item:
-    fields = {"until_ms": rest.until_ms, "faults": rest.faults, "asked_ms": rest.asked_ms}
+    fields = {
+        "until_ms": rest.until_ms,
+        "faults": rest.faults,
+        "asked_ms": rest.asked_ms,
+        "probe": int(rest.is_probe),
+    }
     return {":rest": items.numbers(fields)}
 
 
@@ -92,7 +98,7 @@ def _read_board(item: Item) -> Board:
 def _read_rest(value: Item) -> Rest | None:
     """Return a rest; None for what is none: an operator's hand must not fail requests.
 
-    Those of an earlier version have no `asked_ms`.
+    Those of an earlier version have neither `asked_ms` nor `probe`.
     """
     try:
         fields = {name: int(field["N"]) for name, field in value["M"].items()}
@@ -100,6 +106,7 @@ def _read_rest(value: Item) -> Rest | None:
             until_ms=fields["until_ms"],
             faults=fields["faults"],
             asked_ms=fields.get("asked_ms", 0),
+            is_probe=bool(fields.get("probe", 0)),
         )
     except (KeyError, ValueError, TypeError, AttributeError):
         return None

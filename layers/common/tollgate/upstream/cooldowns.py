@@ -122,13 +122,22 @@ class Cooldowns:
         cooldown = self._found.setdefault(key, Cooldown())
         cooldown.probe, cooldown.is_shared = 0, True
 
-    def learn(self, key: str, *, left_s: float, faults: int, asked_left_s: float = 0.0) -> None:
+    def learn(
+        self,
+        key: str,
+        *,
+        left_s: float,
+        faults: int,
+        asked_left_s: float = 0.0,
+        is_probe: bool = False,
+    ) -> None:
         """Take over what another sandbox says: `key` rests for `left_s` seconds more.
 
-        What this process alone has seen goes on if it lasts longer.
+        What this process alone has seen goes on if it lasts longer. A probe of another's is no rest
+        that has begun: what was asked of `key` before it may still end the rest.
         """
         now_s = self._clock()
-        if not self.is_cooling(key):
+        if key not in self._found or not (is_probe or self.is_cooling(key)):
             self._found.setdefault(key, Cooldown()).since_s = now_s
         cooldown = self._found[key]
         until_s, asked_until_s = now_s + left_s, now_s + asked_left_s

@@ -44,7 +44,7 @@ class RestBoard(Protocol):
         """Let `probe` stand in place of a rest that is over at `now_ms`, for one of all who ask."""
 
     async def remove(self, key: str, *, until_ms: int) -> None:
-        """Take the rest of `key` off, unless one beyond `until_ms` stands."""
+        """Take the rest of `key` off, or another's probe; not a rest beyond `until_ms`."""
 
 
 class SharedRests:
@@ -132,7 +132,8 @@ class SharedRests:
         if self._board is None or cooldown is None or not cooldown.is_shared:
             return True
         now_ms = int(self._now_s() * 1000)
-        probe = Rest(until_ms=now_ms + int(PROBE_S * 1000), faults=cooldown.faults)
+        until_ms = now_ms + int(PROBE_S * 1000)
+        probe = Rest(until_ms=until_ms, faults=cooldown.faults, is_probe=True)
         try:
             async with asyncio.timeout(CLAIM_WAIT_S):
                 found, is_ours = await self._board.read(), False
@@ -160,6 +161,7 @@ class SharedRests:
                 left_s=self._left_s(rest.until_ms),
                 asked_left_s=self._left_s(rest.asked_ms),
                 faults=rest.faults,
+                is_probe=rest.is_probe,
             )
 
     def _left_s(self, until_ms: int) -> float:

@@ -24,7 +24,10 @@ def test_every_call_ends_and_the_money_adds_up(dynamodb_url: str) -> None:
 
 @pytest.mark.slow
 def test_channels_that_hang_with_the_default_time_outs(dynamodb_url: str) -> None:
-    """The same with as little time as one channel's first byte may take: each has its share."""
+    """The same with as little time as one channel's first byte may take: each has its share.
+
+    Of whole answers, only once a channel has timed out.
+    """
     seed = secrets.randbelow(2**32)
     sys.stdout.write(f"CHAOS_SEED={seed}, default time-outs\n")
     report = run_chaos(

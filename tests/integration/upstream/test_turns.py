@@ -1,12 +1,13 @@
 """Who is asked when, how long it is waited for, and who is asked again."""
 
+import asyncio
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import pytest
-from tollgate.core.catalog import Timeouts
+from tollgate.core.catalog import Route, Timeouts
 from tollgate.core.rests import Rest
 from tollgate.errors import (
     UpstreamError,
@@ -21,8 +22,16 @@ from tollgate.upstream.turns import WAIT_MAX_S
 
 from tests.fakes.models import make_timeouts
 from tests.fakes.rest_board import FakeRestBoard
-from tests.fakes.scripted_server import COMPLETION, Script, answer, error, hang, serving
-from tests.integration.upstream.world import GOOD, pair, world
+from tests.fakes.scripted_server import (
+    COMPLETION,
+    Script,
+    ScriptedServer,
+    answer,
+    error,
+    hang,
+    serving,
+)
+from tests.integration.upstream.world import GOOD, World, pair, world
 
 QUICK = CooldownRules(fair_s=0.1)
 
@@ -33,23 +42,16 @@ def from_now(seconds: float) -> Callable[[], float]:
     return lambda: ends_at - time.monotonic()
 
 
-@pytest.mark.parametrize("is_stream", [True, False])
-async def test_channel_that_hangs_leaves_the_others_their_time(*, is_stream: bool) -> None:
+async def test_channel_that_hangs_leaves_the_others_their_time() -> None:
     """With the time-outs of a catalog that sets none, and as little time as one of them has."""
     async with (
         serving(hang) as one,
-        serving(GOOD if is_stream else answer(COMPLETION)) as two,
+        serving(GOOD) as two,
         world(one.base_url, two.base_url, timeouts=Timeouts(), rules=QUICK) as made,
     ):
-        channels = []
-        for _ in range(2):
-            call = made.call(is_stream=is_stream, budget_s=from_now(2))
-            if is_stream:
-                channels.append((await made.read(call))[0])
-            else:
-                channels.append((await made.upstream.complete(call)).channel)
+        calls = [made.call(budget_s=from_now(2)), made.call(budget_s=from_now(4))]
 
-        assert channels == ["c1", "c1"]
+        assert [(await made.read(call))[0] for call in calls] == ["c1", "c1"]
         assert len(one.bodies) == 1
 
 
@@ -265,3 +267,87 @@ async def test_fault_is_the_whole_channels() -> None:
         await made.read()
 
         assert (await made.read(made.call(upstream_model="v")))[0] == "c1"
+
+
+def slow(seconds: float) -> Script:
+    """Write a whole answer after a while, without a sign of life before."""
+
+    async def write(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(seconds)
+        await answer(COMPLETION)(writer)
+
+    return write
+
+
+@asynccontextmanager
+async def slow_pair(*first: Script) -> AsyncIterator[tuple[World, ScriptedServer]]:
+    """Two channels with a catalog's own time-outs, whose whole answers take more than a half.
+
+    The first one has `first` before them. A request has a second.
+    """
+    async with (
+        serving(*first, slow(0.6)) as one,
+        serving(slow(0.6)) as two,
+        world(one.base_url, two.base_url, timeouts=Timeouts(), rules=QUICK) as made,
+    ):
+        yield made, one
+
+
+async def complete(made: World) -> str:
+    """Ask for a whole answer within a second; return its channel, or how it failed."""
+    call = made.call(is_stream=False, budget_s=from_now(1))
+    try:
+        return (await made.upstream.complete(call)).channel
+    except UpstreamError as error:
+        return type(error).__name__
+
+
+async def test_whole_answer_may_take_more_than_a_share() -> None:
+    """Where nothing speaks against the channel it is waited for, and then nothing rests."""
+    async with slow_pair() as (made, _):
+        assert [await complete(made), await complete(made)] == ["c0", "c0"]
+
+
+async def test_hang_of_a_whole_answer_costs_one_request() -> None:
+    """The next one asks another channel, and the probe leaves the others their time."""
+    async with (
+        serving(hang) as one,
+        serving(answer(COMPLETION)) as two,
+        world(one.base_url, two.base_url, timeouts=Timeouts(), rules=QUICK) as made,
+    ):
+        endings = [await complete(made)]
+        for made.now_s in (0, 31, 31, 92, 213):
+            endings.append(await complete(made))
+
+        assert endings == ["UpstreamTimeoutError", *["c1"] * 5]
+        assert len(one.bodies) == 4
+
+
+async def test_shares_that_help_nobody_are_given_up() -> None:
+    """One hang, and answers that take more than a share: one probe fails, not each."""
+    async with slow_pair(hang) as (made, _):
+        endings = []
+        for made.now_s in (0, 0, 31, 100, 200, 300):
+            endings.append(await complete(made))
+
+        late = "UpstreamTimeoutError"
+        assert endings == [late, "c1", late, "c0", "c0", "c0"]
+
+
+async def test_whole_answer_that_is_cut_short_rests_one_model_of_one_sandbox() -> None:
+    """However often: it may only have been a long one."""
+    board = FakeRestBoard()
+    async with (
+        serving(slow(1.2)) as one,
+        world(one.base_url, timeouts=Timeouts(), rules=QUICK, board=board) as made,
+    ):
+        for made.now_s in (0, 31, 100):
+            assert await complete(made) == "UpstreamTimeoutError"
+        await made.upstream._rests.aclose()
+        rests = made.upstream._rests
+
+        assert [rests.is_cooling(Route(channel="c0", upstream_model=name)) for name in "uv"] == [
+            True,
+            False,
+        ]
+        assert board.rests == {}

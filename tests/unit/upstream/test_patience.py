@@ -3,11 +3,13 @@
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 from tollgate.core.catalog import Timeouts
+from tollgate.errors import UpstreamTimeoutError
 from tollgate.upstream.failures import ChannelFailedError
 from tollgate.upstream.image_calls import ImageCall
-from tollgate.upstream.patience import has_a_chance, is_blamed, stretch
+from tollgate.upstream.patience import has_a_chance, is_blamed, is_cut_short, stretch
 from tollgate.upstream.vendor_requests import Call, ChatCall
 
 from tests.fakes.models import make_model
@@ -113,3 +115,22 @@ def test_chance_after_a_wait() -> None:
     """What is waited for first is gone."""
     assert has_a_chance(TIMEOUTS, chat(budget_s=1), None, after_s=0.5)
     assert not has_a_chance(TIMEOUTS, chat(budget_s=1), None, after_s=1)
+
+
+@pytest.mark.parametrize(
+    ("call", "cause", "share_s", "expected"),
+    [
+        (chat(), TimeoutError(), 199, True),
+        (image(), UpstreamTimeoutError(), 199, True),
+        (chat(), TimeoutError(), 200, False),
+        (chat(is_padded=True), TimeoutError(), 199, False),
+        (replace(chat(), is_stream=True), TimeoutError(), 199, False),
+        (chat(), httpx.ConnectTimeout(""), 199, False),
+    ],
+)
+def test_cut_short(call: Call, cause: Exception, share_s: float, *, expected: bool) -> None:
+    """Only a wait for a whole answer, below the channel's own; not one for a connection."""
+    failure = ChannelFailedError("timeout")
+    failure.__cause__ = cause
+
+    assert is_cut_short(failure, TIMEOUTS, call, share_s=share_s) is expected

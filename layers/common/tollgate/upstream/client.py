@@ -23,7 +23,7 @@ from tollgate.upstream.attempts import Attempt
 from tollgate.upstream.cooldowns import CooldownRules
 from tollgate.upstream.failures import ChannelFailedError, conclude
 from tollgate.upstream.keys import KeySource
-from tollgate.upstream.patience import is_blamed, stretch
+from tollgate.upstream.patience import is_blamed, is_cut_short, stretch
 from tollgate.upstream.rests import Rests
 from tollgate.upstream.shared_rests import RestBoard
 from tollgate.upstream.streams import EventStream
@@ -143,7 +143,7 @@ class Upstream:
                 try:
                     return await self._try_route(call, turn, attempt)
                 except ChannelFailedError as failure:
-                    turns.failures.append(failure)
+                    turns.note_failure(turn, failure)
         if call.budget_s() <= 0:
             raise UpstreamTimeoutError
         failures = turns.failures
@@ -183,7 +183,8 @@ class Upstream:
         self._log_failure(call, turn.route, failure, began)
         timeouts = turn.channel.timeouts if turn.channel else Timeouts()
         if is_blamed(failure, timeouts, share_s=turn.share_s, fair_s=self._rules.fair_s):
-            self._rests.note_failure(turn.leave, failure)
+            is_cut = is_cut_short(failure, timeouts, call, share_s=turn.share_s)
+            self._rests.note_failure(turn.leave, failure, is_cut_short=is_cut)
 
     async def _try_keys[T](
         self,

@@ -47,7 +47,7 @@ class Cooldown:
     """What has failed and has not answered since. Times are the process's clock's.
 
     `asked_until_s`: until when the vendor has asked not to be called. `probe`: the number of the
-    probe that is under way, or 0.
+    probe that is under way, or 0. `is_slow`: what failed last was a time-out.
     """
 
     since_s: float = -math.inf
@@ -56,6 +56,7 @@ class Cooldown:
     faults: int = 0
     probe: int = 0
     is_shared: bool = False
+    is_slow: bool = False
 
 
 class Cooldowns:
@@ -81,16 +82,18 @@ class Cooldowns:
             cooldown.faults += 1
         return cooldown.faults
 
-    def start(self, key: str, duration_s: float, *, asked_s: float = 0.0) -> None:
+    def start(
+        self, key: str, duration_s: float, *, asked_s: float = 0.0, is_slow: bool = False
+    ) -> None:
         """Let `key` rest from now; a rest that would end later stays, a probe is over.
 
-        `asked_s`: seconds in which the vendor wants no call.
+        `asked_s`: seconds in which the vendor wants no call. `is_slow`: it has timed out.
         """
         cooldown = self._found.setdefault(key, Cooldown())
         now_s = self._clock()
         until_s = now_s + duration_s
         cooldown.until_s = until_s if cooldown.probe else max(until_s, cooldown.until_s)
-        cooldown.since_s, cooldown.probe = now_s, 0
+        cooldown.since_s, cooldown.probe, cooldown.is_slow = now_s, 0, is_slow
         if asked_s > 0:
             cooldown.asked_until_s = max(now_s + asked_s, cooldown.asked_until_s)
 
@@ -98,6 +101,17 @@ class Cooldowns:
         """Whether `key` is resting now, or another request is finding out."""
         cooldown = self._found.get(key)
         return cooldown is not None and cooldown.until_s > self._clock()
+
+    def is_slow(self, key: str) -> bool:
+        """Whether `key` has timed out, and has neither answered nor been excused since."""
+        cooldown = self._found.get(key)
+        return cooldown is not None and cooldown.is_slow
+
+    def excuse(self, key: str) -> None:
+        """Its last time-out is no sign that it hangs."""
+        cooldown = self._found.get(key)
+        if cooldown is not None:
+            cooldown.is_slow = False
 
     def asked_left_s(self, key: str) -> float:
         """Return the seconds for which the vendor goes on wanting no call; 0 or more."""

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from tollgate.core.catalog import Timeouts
+from tollgate.errors import UpstreamTimeoutError
 from tollgate.upstream.failures import ChannelFailedError
 from tollgate.upstream.vendor_requests import Call
 
@@ -22,6 +23,14 @@ def stretch(timeouts: Timeouts, call: Call, *, share_s: float) -> Timeouts:
     if call.shape.has_long_gaps:
         between_s = max(between_s, timeouts.total_s if call.is_padded else timeouts.first_byte_s)
     return replace(timeouts, first_byte_s=first_s, between_bytes_s=between_s)
+
+
+def is_unheard(call: Call) -> bool:
+    """Whether neither the channel nor the caller has a sign of life before the answer is whole.
+
+    A channel that works and one that hangs look alike then, until it is too late for another one.
+    """
+    return not (call.is_stream or call.is_padded)
 
 
 def has_a_chance(
@@ -47,3 +56,15 @@ def is_blamed(
     """
     had_time = share_s >= min(timeouts.first_byte_s, fair_s)
     return failure.is_resting and (failure.reason != "timeout" or had_time)
+
+
+def is_cut_short(
+    failure: ChannelFailedError, timeouts: Timeouts, call: Call, *, share_s: float
+) -> bool:
+    """Whether a whole answer was waited for, and its time was up before the channel's own.
+
+    It may only have been a long one, which says nothing of the channel's other models.
+    """
+    was_waited_for = isinstance(failure.__cause__, TimeoutError | UpstreamTimeoutError)
+    is_cut = failure.reason == "timeout" and share_s < timeouts.first_byte_s
+    return is_unheard(call) and was_waited_for and is_cut

@@ -100,18 +100,34 @@ class Rests:
         """Return the leave to ask a route that rests: there is none that does not."""
         return self._make_leave(route, {})
 
-    def note_failure(self, leave: Leave, failure: ChannelFailedError) -> None:
-        """It has failed, and rests: the channel, or only the model where that is what failed."""
-        key = leave.model_key if failure.is_models else leave.channel_key
+    def is_slow(self, route: Route) -> bool:
+        """Whether the last that is known of `route`'s channel, or its model, is a time-out."""
+        return any(self._cooldowns.is_slow(key) for key in _keys(route))
+
+    def excuse(self, leave: Leave) -> None:
+        """It has timed out, but for want of time: that is no sign that it hangs."""
+        for key in (leave.channel_key, leave.model_key):
+            self._cooldowns.excuse(key)
+
+    def note_failure(
+        self, leave: Leave, failure: ChannelFailedError, *, is_cut_short: bool = False
+    ) -> None:
+        """It has failed, and rests: the channel, or only the model where that is what failed.
+
+        `is_cut_short`: it might have answered later. Then only the model rests, and only here.
+        """
+        key = leave.model_key if failure.is_models or is_cut_short else leave.channel_key
         is_rate_limit = failure.reason == "rate_limit"
         faults = 0 if is_rate_limit else self._cooldowns.count_fault(key)
         rest_s = self._rules.rest_s(
             is_rate_limit=is_rate_limit, asked_s=failure.retry_after_s, faults=faults
         )
         asked_s = min(failure.retry_after_s or 0.0, self._rules.longest_s)
-        self._cooldowns.start(key, rest_s, asked_s=asked_s)
+        is_slow = failure.reason == "timeout"
+        self._cooldowns.start(key, rest_s, asked_s=asked_s, is_slow=is_slow)
         self.end(leave)
-        if rest_s >= _SHORTEST_SHARED_S and (faults > 1 or _is_certain(failure)):
+        is_news = not is_cut_short and (faults > 1 or _is_certain(failure))
+        if is_news and rest_s >= _SHORTEST_SHARED_S:
             self._shared.share(key)
 
     def note_answer(self, leave: Leave) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tollgate.core.catalog import Channel, Route, Timeouts
 from tollgate.upstream.channels import order_routes
 from tollgate.upstream.failures import ChannelFailedError
-from tollgate.upstream.patience import has_a_chance
+from tollgate.upstream.patience import has_a_chance, is_unheard
 from tollgate.upstream.rests import Leave, Rests
 from tollgate.upstream.vendor_requests import Call
 
@@ -25,18 +25,19 @@ _SERVER_ERROR = 500
 class Turn:
     """One route's turn. `channel` None: the catalog has none of its name.
 
-    `share_s`: seconds that are its own while others have yet to be asked. Its leave has to be
-    ended.
+    `share_s`: seconds that are its own to begin in; `is_cut`: others have yet to be asked, and
+    are left theirs. Its leave has to be ended.
     """
 
     route: Route
     channel: Channel | None
     leave: Leave
     share_s: float
+    is_cut: bool
 
 
 class Turns:
-    """One call's turns, until one answers. Whoever takes them adds to `failures` what failed."""
+    """One call's turns, until one answers. Whoever takes them notes each one's failure."""
 
     def __init__(
         self,
@@ -48,10 +49,17 @@ class Turns:
     ) -> None:
         """`random` returns 0 <= x < 1."""
         self.failures: list[ChannelFailedError] = []
+        self._late: list[Turn] = []
         self._call = call
         self._channels = channels
         self._rests = rests
         self._routes = order_routes(call.model.routes, is_cooling=rests.is_cooling, random=random)
+
+    def note_failure(self, turn: Turn, failure: ChannelFailedError) -> None:
+        """The turn that was taken last has failed."""
+        self.failures.append(failure)
+        if failure.reason == "timeout":
+            self._late.append(turn)
 
     async def take(self) -> AsyncGenerator[Turn]:
         """Yield the next turn each time the last one has failed."""
@@ -78,6 +86,16 @@ class Turns:
         second = await self._ask_again(again)
         if second is not None:
             yield second
+        self._excuse()
+
+    def _excuse(self) -> None:
+        """Nobody has served: if shares have cut the time, they have helped nobody.
+
+        The next request may need as long: those that it asks have all of its time.
+        """
+        if any(turn.is_cut for turn in self._late):
+            for turn in self._late:
+                self._rests.excuse(turn.leave)
 
     async def _wait_for(self, route: Route, *, others: int) -> Turn | None:
         """Return the turn of one that rests and may serve all the same; not before its time.
@@ -119,13 +137,19 @@ class Turns:
     def _make_turn(self, route: Route, leave: Leave, *, others: int) -> Turn:
         """Share out what is left: an equal part to each that is still to be asked.
 
-        A fallback model is one of them, however many channels it has.
+        A fallback model is one of them, however many channels it has. Of a whole answer nothing
+        is heard until it is done, and cutting a long one would waste it: there only a channel that
+        has timed out before has to leave the others theirs.
         """
+        parts = 1 + others + self._call.later_models
+        if is_unheard(self._call) and not self._rests.is_slow(route):
+            parts = 1
         return Turn(
             route=route,
             channel=self._channels.get(route.channel),
             leave=leave,
-            share_s=self._call.budget_s() / (1 + others + self._call.later_models),
+            share_s=self._call.budget_s() / parts,
+            is_cut=parts > 1,
         )
 
 

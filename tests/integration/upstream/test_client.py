@@ -217,6 +217,23 @@ async def test_refusal_of_a_field_that_we_added_is_no_callers(script: Script) ->
         assert len(one.bodies) == 2
 
 
+@pytest.mark.parametrize(
+    ("code", "expected"), [("invalid_value", 400), ("unsupported_parameter", None)]
+)
+async def test_refusal_of_the_callers_limit_is_the_callers(code: str, expected: int | None) -> None:
+    """Though it went into the channel's field; not where that field itself is refused."""
+    script = error(400, "too large", param="max_tokens", code=code)
+    async with pair(script) as (made, _, _two):
+        call = replace(made.call(), body={"messages": [], "max_completion_tokens": 90_000})
+        refused = None
+        try:
+            await made.read(call)
+        except UpstreamRefusedError as refusal:
+            refused = refusal.status
+
+        assert refused == expected
+
+
 async def test_refusal_of_our_field_everywhere_is_the_operators() -> None:
     """Where no other channel is left the caller is not told to mend what it did not send."""
     script = error(422, "no such field", param="stream_options")

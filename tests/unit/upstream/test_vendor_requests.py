@@ -113,15 +113,27 @@ def test_channel_that_does_not_know_stream_options_gets_none() -> None:
     [
         ({}, None, {"stream_options"}),
         ({"stream_options": None}, 9, {"stream_options", "max_tokens"}),
-        ({"stream_options": {}, "max_tokens": 50}, 9, set()),
-        ({"stream_options": {}, "max_completion_tokens": 50}, None, {"max_tokens"}),
+        ({"stream_options": {}, "max_tokens": 50}, 9, {"max_tokens"}),
+        ({"stream_options": {}, "max_tokens": 50}, 50, set()),
+        ({"stream_options": {}, "max_tokens": 50}, None, set()),
+        ({"stream_options": {}, "max_completion_tokens": 50}, None, set()),
+        ({"stream_options": {}, "max_completion_tokens": 50}, 9, {"max_tokens"}),
     ],
 )
-def test_fields_that_the_caller_did_not_send_are_ours(
+def test_fields_that_the_caller_did_not_ask_for_are_ours(
     body: dict[str, object], limit: int | None, expected: set[str]
 ) -> None:
-    """A vendor that does not know one of them refuses us."""
+    """A vendor that refuses one of them refuses us; the caller's own limit is the caller's."""
     assert make(openai(), body, output_limit=limit, is_stream=True).own_fields == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [({"max_tokens": 50}, set()), ({"max_completion_tokens": 50}, {"max_tokens"})],
+)
+def test_name_of_the_limits_field_is_ours(body: dict[str, object], expected: set[str]) -> None:
+    """Where the caller's value went into another field, the channel's."""
+    assert make(openai(), body).own_names == expected
 
 
 def test_whole_answers_are_asked_for_as_the_caller_did() -> None:

@@ -30,6 +30,8 @@ from tollgate.upstream.vendor_requests import AnswerShape, VendorRequest
 from tollgate.upstream.vendors import Vendor
 
 ERROR_BYTES_MAX = 256 * 1024
+# OpenAI's two codes, and the type of pydantic, which many servers answer with.
+_UNKNOWN_FIELD_WORDS = frozenset({"unsupported_parameter", "unknown_parameter", "extra_forbidden"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,12 +186,18 @@ class Attempt:
     def _spare_caller(
         self, verdict: ChannelFailedError | UpstreamRefusedError
     ) -> ChannelFailedError | UpstreamRefusedError:
-        """Return a refusal as the channel's fault where it is of a field that we have added."""
-        param = getattr(verdict, "param", None) or ""
-        if param.partition(".")[0] not in self.request.own_fields:
+        """Return a refusal as the channel's fault where it is of a field that we have added.
+
+        Or of one into which we have put the caller's value, if it is the name that is refused.
+        """
+        if not isinstance(verdict, UpstreamRefusedError):
             return verdict
-        status = getattr(verdict, "status", None)
-        return ChannelFailedError("configuration", status=status, is_resting=False)
+        name = (verdict.param or "").partition(".")[0]
+        is_name_refused = bool({verdict.code, verdict.error_type} & _UNKNOWN_FIELD_WORDS)
+        ours = self.request.own_fields | (self.request.own_names if is_name_refused else set())
+        if name not in ours:
+            return verdict
+        return ChannelFailedError("configuration", status=verdict.status, is_resting=False)
 
     async def _send(self, timer: asyncio.Timeout, deadline_s: float) -> httpx.Response:
         watch = _Watch(timer, first_byte_s=self.timeouts.first_byte_s, deadline_s=deadline_s)

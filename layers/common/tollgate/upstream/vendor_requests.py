@@ -27,7 +27,6 @@ from tollgate.upstream.sse import EVENT_BYTES_MAX
 USER_AGENT = "tollgate/0.1"
 _AZURE_V1_VERSIONS = frozenset({None, "", "v1"})
 _OUTPUT_LIMIT_FIELDS = ("max_completion_tokens", "max_tokens")
-_ADDED_FIELDS = frozenset({"stream_options", *_OUTPUT_LIMIT_FIELDS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +56,14 @@ class AnswerShape:
 class Content:
     """A request's body; pieces are sent in their order, and again on the next channel.
 
-    `own_fields`: those that the caller's body has not, so that a vendor which does not know one
-    refuses us and not the caller.
+    `own_fields`: those that we have added, so that a vendor which refuses one refuses us and not
+    the caller. `own_names`: the value is the caller's, its name there is not.
     """
 
     content_type: str
     body: bytes | Pieces
     own_fields: frozenset[str] = frozenset()
+    own_names: frozenset[str] = frozenset()
 
 
 class Call(Protocol):
@@ -147,8 +147,9 @@ class ChatCall:
         return Content(
             content_type="application/json",
             body=dump(body),
-            own_fields=frozenset(
-                name for name in _ADDED_FIELDS & body.keys() if self.body.get(name) is None
+            own_fields=_own_fields(self, body),
+            own_names=frozenset(
+                name for name in _OUTPUT_LIMIT_FIELDS if name in body and not _is_sent(self, name)
             ),
         )
 
@@ -157,13 +158,14 @@ class ChatCall:
 class VendorRequest:
     """A POST, ready to send. Not to be logged: `headers` hold the key.
 
-    `own_fields`: see `Content`.
+    `own_fields` and `own_names`: see `Content`.
     """
 
     url: str
     headers: Mapping[str, str]
     content: bytes | Pieces
     own_fields: frozenset[str] = frozenset()
+    own_names: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         """Return the address only."""
@@ -178,6 +180,7 @@ def make_request(call: Call, *, channel: Channel, route: Route, key: str | None)
         headers=_headers(call, content, channel) | _credentials(channel, key),
         content=content.body,
         own_fields=content.own_fields,
+        own_names=content.own_names,
     )
 
 
@@ -230,9 +233,21 @@ def output_limit(call: ChatCall) -> object:
     The hold paid for the smaller of the caller's two. A vendor that reads the other one would
     answer at the account's cost, or refuse a field that it does not know.
     """
-    if call.output_limit is not None:
-        return call.output_limit
-    asked = [
-        limit for field in _OUTPUT_LIMIT_FIELDS if isinstance(limit := call.body.get(field), int)
-    ]
-    return min(asked, default=None)
+    return _asked_limit(call) if call.output_limit is None else call.output_limit
+
+
+def _asked_limit(call: ChatCall) -> int | None:
+    asked = (call.body.get(name) for name in _OUTPUT_LIMIT_FIELDS)
+    return min((limit for limit in asked if isinstance(limit, int)), default=None)
+
+
+def _own_fields(call: ChatCall, body: Mapping[str, object]) -> frozenset[str]:
+    """Return what of `body` the caller has not asked for; a limit that we lowered is ours too."""
+    is_limit_ours = call.output_limit not in {None, _asked_limit(call)}
+    ours = _OUTPUT_LIMIT_FIELDS if is_limit_ours else ()
+    added = () if _is_sent(call, "stream_options") else ("stream_options",)
+    return frozenset(name for name in (*ours, *added) if name in body)
+
+
+def _is_sent(call: ChatCall, name: str) -> bool:
+    return call.body.get(name) is not None

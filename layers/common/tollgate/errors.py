@@ -291,15 +291,15 @@ class UpstreamBrokenError(UpstreamError):
         message: str = "The upstream provider broke off its answer.",
         *,
         code: str | None = None,
-        is_requests: bool = False,
+        verdict: UpstreamError | None = None,
     ) -> None:
         """`message`: the upstream's words where they concern the caller.
 
-        `is_requests`: what broke it is the request, not the channel.
+        `verdict`: what its error would have been before the answer began; None: it said none.
         """
         super().__init__(message)
         self.code = code
-        self.is_requests = is_requests
+        self.verdict = verdict
 
 
 class ConfigurationError(TollgateError):

@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from tollgate.core.json_text import parse_object
 from tollgate.errors import (
     TollgateError,
     UpstreamBrokenError,
@@ -434,7 +435,29 @@ async def test_stream_that_begins_ends_no_rest() -> None:
         assert len(one.bodies) == 3
 
 
-@pytest.mark.parametrize("error_", [UpstreamBrokenError(is_requests=True), None])
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [(429, ("c1", "c0")), (403, ("c1", "c0")), (404, ("c0", "c0")), (503, ("c1", "c1"))],
+)
+async def test_error_in_mid_stream_rests_what_it_is_about(
+    code: int, expected: tuple[str, str]
+) -> None:
+    """As it would before the first word: one model at its limit, nothing, or the channel."""
+    bad = f'data: {{"error": {{"message": "no", "code": {code}}}}}\n\n'.encode()
+    async with pair(stream(CHUNK, bad), GOOD) as (made, _, _two):
+        async with await made.upstream.open_stream(made.call()) as events:
+            found = [events.find_error(event, parse_object(event.data)) async for event in events]
+            assert found[-1] is not None
+            events.note_broken(found[-1])
+        calls = [made.call(), made.call(upstream_model="v")]
+
+        assert tuple([(await made.read(call))[0] for call in calls]) == expected
+
+
+REFUSED = UpstreamBrokenError(verdict=UpstreamRefusedError("no", status=400))
+
+
+@pytest.mark.parametrize("error_", [REFUSED, None])
 async def test_caller_that_leaves_or_breaks_a_stream_rests_no_channel(
     error_: UpstreamBrokenError | None,
 ) -> None:

@@ -132,13 +132,7 @@ def judge_event(
 ) -> ChannelFailedError | UpstreamRefusedError | None:
     """Return what a stream's first event, or a body under status 200, stands for if an error."""
     body = find_error(event, raw)
-    if body is None:
-        return None
-    status = body.status or _status_by_words(body)
-    verdict = judge_error(status, body, secrets=secrets, renamed=renamed)
-    if body.is_answers and _is_unavailable(verdict):
-        return ChannelFailedError("unavailable", is_resting=False)
-    return verdict
+    return None if body is None else _judge_body(body, secrets=secrets, renamed=renamed)
 
 
 def error_in_event(
@@ -155,15 +149,24 @@ def error_in_event(
     body = find_error(event, raw)
     if body is None:
         return None
-    verdict = judge_error(body.status or _status_by_words(body), body)
-    is_refusal, is_down = isinstance(verdict, UpstreamRefusedError), _is_unavailable(verdict)
-    is_requests = is_refusal or (body.is_answers and is_down)
-    is_hidden = not is_refusal and not is_down
+    verdict = _judge_body(body)
+    is_hidden = isinstance(verdict, ChannelFailedError) and not _is_unavailable(verdict)
     if is_hidden or not body.message or _OPERATOR_SENTENCES.search(body.message):
-        return UpstreamBrokenError(is_requests=is_requests)
+        return UpstreamBrokenError(verdict=verdict)
     message = clean(_rename(body.message, *renamed), secrets=secrets)
     code = _clean_word(body.code, secrets)
-    return UpstreamBrokenError(message, code=code, is_requests=is_requests)
+    return UpstreamBrokenError(message, code=code, verdict=verdict)
+
+
+def _judge_body(
+    body: ErrorBody, *, secrets: Collection[str] = (), renamed: tuple[str, str] = ("", "")
+) -> ChannelFailedError | UpstreamRefusedError:
+    """Judge an error inside an answer; what befell one answer only rests no channel."""
+    status = body.status or _status_by_words(body)
+    verdict = judge_error(status, body, secrets=secrets, renamed=renamed)
+    if body.is_answers and _is_unavailable(verdict):
+        return ChannelFailedError("unavailable", is_resting=False)
+    return verdict
 
 
 def _is_unavailable(verdict: ChannelFailedError | UpstreamRefusedError) -> bool:

@@ -142,8 +142,8 @@ class Rests:
         """A stream that had begun has ended: only a whole one is an answer."""
         if ending == "complete":
             self.note_answer(leave)
-        elif ending == "broken":
-            self.note_failure(leave, ChannelFailedError("unavailable"))
+        elif isinstance(ending, ChannelFailedError) and ending.is_resting:
+            self.note_failure(leave, ending)
         self.end(leave)
 
     def end(self, leave: Leave) -> None:

@@ -27,7 +27,7 @@ BLANK_BYTES_MAX = 64 * 1024  # before an answer: a space a second for all of its
 _BOM = b"\xef\xbb\xbf"
 type Judge = Callable[[str, Mapping[str, object]], ChannelFailedError | UpstreamRefusedError | None]
 type Opens = Callable[[Mapping[str, object]], bool]
-type Ending = Literal["complete", "broken", "left"]
+type Ending = Literal["complete", "left"] | ChannelFailedError
 
 
 def _ignore(*_: object) -> None:
@@ -140,7 +140,8 @@ class EventStream:
     def report_to(self, tell: Callable[[Ending], None]) -> None:
         """Let `tell` be called once with how the stream has ended: for what becomes of the channel.
 
-        "left" where that says nothing of it: the caller has gone, or the time is up.
+        "left" where that says nothing of it: the caller has gone, or the time is up. A failure
+        where it broke off: the one that it named, else that the channel is down.
         """
         self._tell = tell
 
@@ -150,12 +151,14 @@ class EventStream:
 
     def note_broken(self, error: UpstreamError) -> None:
         """The answer broke off with `error`. One that the request caused is an answer."""
-        if isinstance(error, UpstreamBrokenError) and error.is_requests:
+        verdict = error.verdict if isinstance(error, UpstreamBrokenError) else None
+        if isinstance(verdict, UpstreamRefusedError):
             self._end("complete")
         elif isinstance(error, UpstreamTimeoutError) and self._answer.is_over_time:
             self._end("left")
         else:
-            self._end("broken")
+            down = ChannelFailedError("unavailable")
+            self._end(verdict if isinstance(verdict, ChannelFailedError) else down)
 
     def _end(self, ending: Ending) -> None:
         tell, self._tell = self._tell, _ignore

@@ -351,3 +351,18 @@ async def test_whole_answer_that_is_cut_short_rests_one_model_of_one_sandbox() -
             False,
         ]
         assert board.rests == {}
+
+
+@pytest.mark.parametrize(("key_name", "expected"), [("KEY", 1), (None, 0)])
+async def test_rejected_signature_of_one_sandbox_is_not_told_at_once(
+    key_name: str | None, expected: int
+) -> None:
+    """A key is all sandboxes' and told at once; without one it is told if it happens again."""
+    board = FakeRestBoard()
+    async with serving(error(401)) as one, world(one.base_url, board=board) as made:
+        made.channels["c0"] = replace(made.channels["c0"], key_name=key_name)
+        for made.now_s, calls in ((0, expected), (31, 1)):
+            with suppress(UpstreamUnavailableError):
+                await made.read()
+            await asyncio.gather(*made.upstream._rests._shared._tasks)
+            assert board.calls["post"] == calls

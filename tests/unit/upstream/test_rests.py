@@ -84,7 +84,7 @@ async def test_second_fault_in_a_row_is_shared() -> None:
         (ChannelFailedError("rate_limit", status=429, retry_after_s=4), False),
         (ChannelFailedError("rate_limit", status=429), True),
         (ChannelFailedError("credentials", status=401), True),
-        (ChannelFailedError("credentials", status=402), True),
+        (ChannelFailedError("credentials", status=402), False),
         (ChannelFailedError("credentials", status=403), False),
         (ChannelFailedError("timeout"), False),
     ],
@@ -92,7 +92,7 @@ async def test_second_fault_in_a_row_is_shared() -> None:
 async def test_what_is_certain_is_shared_at_once(
     failure: ChannelFailedError, *, is_shared: bool
 ) -> None:
-    """A rate limit or a key is the whole channel's; a 403 may be about one request's text."""
+    """A rate limit or a key is the whole channel's; a 402 or a 403 may be about one request."""
     fleet = Fleet(1)
     fleet.fail(0, failure)
     await fleet.sandboxes[0].aclose()

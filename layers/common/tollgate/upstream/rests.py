@@ -17,7 +17,9 @@ from tollgate.upstream.shared_rests import LOOK_EVERY_S, RestBoard, SharedRests
 from tollgate.upstream.streams import Ending
 
 _SHORTEST_SHARED_S = LOOK_EVERY_S  # a shorter rest is over before most have read of it
-_FORBIDDEN = 403  # said of a single request too, by a firewall that does not like its text
+# Said of a single request too: one that asks for more than the credit that is left (OpenRouter's
+# 402), or whose text a firewall does not like (403).
+_OF_ONE_REQUEST = frozenset({402, 403})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,11 +112,17 @@ class Rests:
             self._cooldowns.excuse(key)
 
     def note_failure(
-        self, leave: Leave, failure: ChannelFailedError, *, is_cut_short: bool = False
+        self,
+        leave: Leave,
+        failure: ChannelFailedError,
+        *,
+        is_cut_short: bool = False,
+        has_key: bool = True,
     ) -> None:
         """It has failed, and rests: the channel, or only the model where that is what failed.
 
         `is_cut_short`: it might have answered later. Then only the model rests, and only here.
+        `has_key`: its key is the same for all sandboxes, and no signature of this one's.
         """
         key = leave.model_key if failure.is_models or is_cut_short else leave.channel_key
         is_rate_limit = failure.reason == "rate_limit"
@@ -126,7 +134,7 @@ class Rests:
         is_slow = failure.reason == "timeout"
         self._cooldowns.start(key, rest_s, asked_s=asked_s, is_slow=is_slow)
         self.end(leave)
-        is_news = not is_cut_short and (faults > 1 or _is_certain(failure))
+        is_news = not is_cut_short and (faults > 1 or _is_certain(failure, has_key=has_key))
         if is_news and rest_s >= _SHORTEST_SHARED_S:
             self._shared.share(key)
 
@@ -171,8 +179,12 @@ def _keys(route: Route) -> tuple[str, str]:
     return rest_keys(route.channel, route.upstream_model)
 
 
-def _is_certain(failure: ChannelFailedError) -> bool:
-    """Whether one answer says it of the channel, and not perhaps of a single request."""
+def _is_certain(failure: ChannelFailedError, *, has_key: bool) -> bool:
+    """Whether one answer says it of the channel, and not perhaps of a request, or a sandbox.
+
+    A signature may have expired in one sandbox only.
+    """
     if failure.reason == "rate_limit":
         return True
-    return failure.reason == "credentials" and failure.status != _FORBIDDEN
+    is_rejected = failure.reason == "credentials" and failure.status not in _OF_ONE_REQUEST
+    return is_rejected and has_key

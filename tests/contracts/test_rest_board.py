@@ -88,3 +88,15 @@ async def test_removal_takes_a_probe_off_too(board: RestBoard) -> None:
 
     await board.remove("a", until_ms=5)
     assert await board.read() == {}
+
+
+async def test_probe_is_replaced_while_it_stands(board: RestBoard) -> None:
+    """By a shorter rest too; another's probe, or a rest, is left as it is."""
+    probe = Rest(until_ms=100, faults=1, is_probe=True)
+    await board.post("a", rest(5))
+    assert (await board.replace("a", rest(4), probe_ms=5))[0] is False
+    await board.claim("a", probe, now_ms=5)
+    assert await board.replace("a", rest(7), probe_ms=99) == (False, {"a": probe})
+    assert await board.replace("a", rest(7), probe_ms=100) == (True, {"a": rest(7)})
+
+    assert (await board.replace("b", rest(7), probe_ms=100))[0] is False

@@ -33,6 +33,12 @@ class FakeRestBoard:
         standing = self.rests.get(key)
         return self._write(key, probe, standing is not None and standing.until_ms <= now_ms)
 
+    async def replace(self, key: str, rest: Rest, *, probe_ms: int) -> tuple[bool, Board]:
+        self._note("replace")
+        standing = self.rests.get(key)
+        is_own = standing is not None and standing.is_probe and standing.until_ms == probe_ms
+        return self._write(key, rest, is_own)
+
     async def remove(self, key: str, *, until_ms: int) -> None:
         self._note("remove")
         standing = self.rests.get(key)

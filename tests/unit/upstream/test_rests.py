@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from tollgate.core.catalog import Route
@@ -372,3 +373,76 @@ async def test_late_answer_leaves_a_fault_that_others_have_met_since() -> None:
     await first.aclose()
 
     assert fleet.board.rests["a"].faults == 2
+
+
+async def shared(fleet: Fleet, *keys: str) -> None:
+    """Let `keys` rest for all, and each of the rests be over."""
+    for key in keys:
+        fleet.board.rests[key] = Rest(until_ms=int(fleet.now_s * 1000), faults=2)
+    await fleet.look()
+
+
+def is_free(fleet: Fleet, key: str) -> bool:
+    """Whether all are told that `key` is due, and nobody's to find out."""
+    rest = fleet.board.rests[key]
+    return not rest.is_probe and rest.until_ms <= fleet.now_s * 1000
+
+
+async def test_probe_that_says_nothing_is_given_back() -> None:
+    """A request that was cancelled, or never sent, leaves the probe to any sandbox at once."""
+    fleet = Fleet(2)
+    await shared(fleet, "a")
+    probe = await fleet.sandboxes[0].ask(ROUTE)
+    assert probe is not None
+    assert fleet.board.rests["a"].is_probe
+    fleet.sandboxes[0].end(probe)
+    await fleet.sandboxes[0].aclose()
+
+    assert is_free(fleet, "a")
+    await fleet.look()
+    assert may(await fleet.who_may()).count(True) == 1
+
+
+async def test_probe_that_fails_for_a_moment_gives_its_claim_back() -> None:
+    """A rest that is shorter than the probe's time is what the others are told."""
+    fleet = Fleet(1)
+    await shared(fleet, "a m")
+    probe = await fleet.sandboxes[0].ask(ROUTE)
+    assert probe is not None
+    limit = ChannelFailedError("rate_limit", status=429, retry_after_s=2)
+    fleet.sandboxes[0].note_failure(probe, limit)
+    await fleet.sandboxes[0].aclose()
+
+    rest = fleet.board.rests["a m"]
+    assert (rest.until_ms, rest.is_probe) == (int(fleet.now_s * 1000) + 2000, False)
+
+
+@pytest.mark.parametrize(
+    ("taken", "free", "claims"), [("a m", "a", 0), ("a", "a m", 1)], ids=["model", "channel"]
+)
+async def test_probe_of_two_rests_is_all_or_nothing(taken: str, free: str, claims: int) -> None:
+    """Where another sandbox has one of the two, this one keeps neither."""
+    fleet = Fleet(1)
+    await shared(fleet, "a", "a m")
+    until_ms = int((fleet.now_s + PROBE_S) * 1000)
+    fleet.board.rests[taken] = Rest(until_ms=until_ms, faults=2, is_probe=True)
+
+    assert may(await fleet.who_may()) == [False]
+    await fleet.sandboxes[0].aclose()
+    assert is_free(fleet, free)
+    assert fleet.board.calls["claim"] == claims
+
+
+@pytest.mark.parametrize("reason", ["not_found", "configuration"])
+async def test_channel_that_says_what_it_lacks_is_up(reason: Any) -> None:
+    """Its own rest is over for all; what is said of the model stays."""
+    fleet = Fleet(1)
+    await shared(fleet, "a", "a m")
+    probe = await fleet.sandboxes[0].ask(ROUTE)
+    assert probe is not None
+    failure = ChannelFailedError(reason, status=404, is_resting=False)
+    fleet.sandboxes[0].note_spared(probe, failure)
+    await fleet.sandboxes[0].aclose()
+
+    assert set(fleet.board.rests) == {"a m"}
+    assert is_free(fleet, "a m")

@@ -50,6 +50,12 @@ class DynamoRestBoard:
             self._write, key, "SET #c = :rest", "#c.until_ms <= :now", values
         )
 
+    async def replace(self, key: str, rest: Rest, *, probe_ms: int) -> tuple[bool, Board]:
+        """Write `rest` over the probe that has until `probe_ms`."""
+        values = _values(rest) | {":until": items.number(probe_ms), ":yes": items.number(1)}
+        condition = "#c.until_ms = :until AND #c.probe = :yes"
+        return await asyncio.to_thread(self._write, key, "SET #c = :rest", condition, values)
+
     async def remove(self, key: str, *, until_ms: int) -> None:
         """Remove the rest of `key` unless it goes beyond `until_ms` and is no probe."""
         values = {":until": items.number(until_ms), ":yes": items.number(1)}

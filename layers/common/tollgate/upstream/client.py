@@ -182,10 +182,12 @@ class Upstream:
             call.metrics.note_failure(turn.route.channel)
         self._log_failure(call, turn.route, failure, began)
         timeouts = turn.channel.timeouts if turn.channel else Timeouts()
-        if is_blamed(failure, timeouts, share_s=turn.share_s, fair_s=self._rules.fair_s):
-            is_cut = is_cut_short(failure, timeouts, call, share_s=turn.share_s)
-            has_key = turn.channel is not None and turn.channel.key_name is not None
-            self._rests.note_failure(turn.leave, failure, is_cut_short=is_cut, has_key=has_key)
+        if not is_blamed(failure, timeouts, share_s=turn.share_s, fair_s=self._rules.fair_s):
+            self._rests.note_spared(turn.leave, failure)
+            return
+        is_cut = is_cut_short(failure, timeouts, call, share_s=turn.share_s)
+        has_key = turn.channel is not None and turn.channel.key_name is not None
+        self._rests.note_failure(turn.leave, failure, is_cut_short=is_cut, has_key=has_key)
 
     async def _try_keys[T](
         self,

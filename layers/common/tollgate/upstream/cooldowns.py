@@ -125,11 +125,16 @@ class Cooldowns:
         cooldown.until_s, cooldown.probe = self._clock() + PROBE_S, self._probes
         return self._probes
 
-    def end_probe(self, key: str, probe: int) -> None:
-        """A probe has ended without a word: the next request is one. Only who has begun it can."""
+    def end_probe(self, key: str, probe: int) -> bool:
+        """A probe has ended without a word: the next request is one. Only who has begun it can.
+
+        Return whether that was so.
+        """
         cooldown = self._found.get(key)
-        if cooldown is not None and cooldown.probe == probe:
-            cooldown.until_s, cooldown.probe = self._clock(), 0
+        if cooldown is None or cooldown.probe != probe:
+            return False
+        cooldown.until_s, cooldown.probe = self._clock(), 0
+        return True
 
     def lose_probe(self, key: str) -> None:
         """Another sandbox is the one that probes; how long it has is for `learn`."""

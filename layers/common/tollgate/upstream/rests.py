@@ -6,7 +6,7 @@ good channel to rest for all. What is certain, or the second fault in a row, all
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tollgate.core.catalog import Route
@@ -88,15 +88,25 @@ class Rests:
         """
         if self.is_cooling(route):
             return None
-        due = [key for key in _keys(route) if self._cooldowns.find(key)]
+        due = [key for key in reversed(_keys(route)) if self._cooldowns.find(key)]
         leave = self._make_leave(route, {key: self._cooldowns.begin_probe(key) for key in due})
         is_ours = False
         try:
-            is_ours = all([await self._shared.claim(key) for key in due])
+            is_ours = await self._claim_all(due)
         finally:
             if not is_ours:
                 self.end(leave)
         return leave if is_ours else None
+
+    async def _claim_all(self, due: Sequence[str]) -> bool:
+        """Return whether this sandbox is to probe all of `due`. The first that it is not ends it.
+
+        A model's comes before its channel's, which others may wait for.
+        """
+        for key in due:
+            if not await self._shared.claim(key):
+                return False
+        return True
 
     def ask_anyway(self, route: Route) -> Leave:
         """Return the leave to ask a route that rests: there is none that does not."""
@@ -137,14 +147,25 @@ class Rests:
         is_news = not is_cut_short and (faults > 1 or _is_certain(failure, has_key=has_key))
         if is_news and rest_s >= _SHORTEST_SHARED_S:
             self._shared.share(key)
+        else:
+            self._shared.give_back(key)
 
     def note_answer(self, leave: Leave) -> None:
         """It has answered: whatever rest it had when it was asked is over."""
-        for key in (leave.channel_key, leave.model_key):
-            cooldown = self._cooldowns.answer(key, leave.at_s)
-            if cooldown is not None:
-                self._shared.take_off(key, cooldown)
+        self._answer(leave, leave.model_key)
+        self._answer(leave, leave.channel_key)
         self.end(leave)
+
+    def note_spared(self, leave: Leave, failure: ChannelFailedError) -> None:
+        """It has failed, and need not rest. Where it said that it cannot do this, it is up."""
+        if failure.reason in {"not_found", "configuration"}:
+            self._answer(leave, leave.channel_key)
+        self.end(leave)
+
+    def _answer(self, leave: Leave, key: str) -> None:
+        cooldown = self._cooldowns.answer(key, leave.at_s)
+        if cooldown is not None:
+            self._shared.take_off(key, cooldown)
 
     def note_ending(self, leave: Leave, ending: Ending) -> None:
         """A stream that had begun has ended: only a whole one is an answer."""
@@ -152,12 +173,15 @@ class Rests:
             self.note_answer(leave)
         elif isinstance(ending, ChannelFailedError) and ending.is_resting:
             self.note_failure(leave, ending)
+        elif isinstance(ending, ChannelFailedError):
+            self.note_spared(leave, ending)
         self.end(leave)
 
     def end(self, leave: Leave) -> None:
         """The request has ended. Where it was a probe and has said nothing, the next one is."""
         for key, probe in leave.probes.items():
-            self._cooldowns.end_probe(key, probe)
+            if self._cooldowns.end_probe(key, probe):
+                self._shared.give_back(key)
 
     async def aclose(self) -> None:
         """Wait for what is being said to the board."""

@@ -3,6 +3,7 @@
     a rest to be told ──▶ a look; post, if others do not know      one conditional write
     a rest that was shared is over ──▶ a look; claim, if nobody has: this sandbox probes
     what is on the board has answered ──▶ remove                   one write
+    the probe has ended in anything else ──▶ replace its claim     one conditional write
     every request, at most every `LOOK_EVERY_S` ──▶ look           one read, beside the reserve
 
 A look costs a tenth of a write, so each write has one before it: of a thousand sandboxes that learn
@@ -30,8 +31,8 @@ _STALE_MS = 600_000  # a rest that is over for so long is of what nobody asks an
 class RestBoard(Protocol):
     """Where the sandboxes of a deployment say what rests.
 
-    All raise LedgerUnavailableError. `post` and `claim` return whether they have written, and the
-    board as it stands.
+    All raise LedgerUnavailableError. All but `read` and `remove` return whether they have written,
+    and the board as it stands.
     """
 
     async def read(self) -> Board:
@@ -42,6 +43,9 @@ class RestBoard(Protocol):
 
     async def claim(self, key: str, probe: Rest, *, now_ms: int) -> tuple[bool, Board]:
         """Let `probe` stand in place of a rest that is over at `now_ms`, for one of all who ask."""
+
+    async def replace(self, key: str, rest: Rest, *, probe_ms: int) -> tuple[bool, Board]:
+        """Let `rest` stand in place of the probe that has until `probe_ms`, if it still stands."""
 
     async def remove(self, key: str, *, until_ms: int) -> None:
         """Take the rest of `key` off, or another's probe; not a rest beyond `until_ms`."""
@@ -67,6 +71,7 @@ class SharedRests:
         self._now_s = now_s
         self._next_look_s = clock()
         self._written = 0
+        self._claims: dict[str, int] = {}  # until when this sandbox's probes have, since the epoch
         self._look: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -85,19 +90,30 @@ class SharedRests:
 
     def share(self, key: str) -> None:
         """Begin to tell that `key` rests."""
+        rest = self._find_rest(key)
+        if self._board is not None and rest is not None:
+            self._begin(self._post(self._board, key, rest, self._claims.pop(key, None)))
+
+    def give_back(self, key: str) -> None:
+        """Begin to tell what is known of `key` where this sandbox has claimed to find out."""
+        rest, probe_ms = self._find_rest(key), self._claims.pop(key, None)
+        if self._board is not None and rest is not None:
+            self._begin(self._replace(self._board, key, rest, probe_ms))
+
+    def _find_rest(self, key: str) -> Rest | None:
         cooldown = self._cooldowns.find(key)
-        if self._board is None or cooldown is None:
-            return
+        if cooldown is None:
+            return None
         is_asked = cooldown.asked_until_s > self._clock()
-        rest = Rest(
+        return Rest(
             until_ms=self._to_ms(cooldown.until_s),
             faults=cooldown.faults,
             asked_ms=self._to_ms(cooldown.asked_until_s) if is_asked else 0,
         )
-        self._begin(self._post(self._board, key, rest))
 
     def take_off(self, key: str, cooldown: Cooldown) -> None:
         """Begin to tell that `key` has answered; `cooldown`: what its rest was."""
+        self._claims.pop(key, None)
         if self._board is not None and cooldown.is_shared:
             until_ms = self._to_ms(cooldown.until_s) + _ALIKE_MS
             self._begin(self._board.remove(key, until_ms=until_ms))
@@ -112,8 +128,19 @@ class SharedRests:
         if written == self._written:  # else it may be older than what was written meanwhile
             self._take(found)
 
-    async def _post(self, board: RestBoard, key: str, rest: Rest) -> None:
+    async def _replace(self, board: RestBoard, key: str, rest: Rest, probe_ms: int | None) -> bool:
+        """Put `rest` in the place of this sandbox's own probe; return whether that was there."""
+        if probe_ms is None:
+            return False
+        is_written, found = await board.replace(key, rest, probe_ms=probe_ms)
+        self._written += 1
+        self._take(found)
+        return is_written
+
+    async def _post(self, board: RestBoard, key: str, rest: Rest, probe_ms: int | None) -> None:
         """Post, unless others know as much already, or there is no room."""
+        if await self._replace(board, key, rest, probe_ms):
+            return
         found = await board.read()
         if _is_known(found.get(key), rest):
             self._take(found)
@@ -142,7 +169,9 @@ class SharedRests:
                     self._written += 1
         except (TimeoutError, LedgerUnavailableError):
             return True
-        if not is_ours:
+        if is_ours:
+            self._claims[key] = until_ms
+        else:
             self._cooldowns.lose_probe(key)
         self._take(found)
         return is_ours or key not in found
@@ -170,7 +199,7 @@ class SharedRests:
     def _to_ms(self, until_s: float) -> int:
         return int((self._now_s() + until_s - self._clock()) * 1000)
 
-    def _begin(self, saying: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    def _begin(self, saying: Coroutine[None, None, object]) -> asyncio.Task[None]:
         """Let it go on beside the request; it is not the request's to fail."""
         task = asyncio.create_task(_forgive(saying))
         self._tasks.add(task)
@@ -178,7 +207,7 @@ class SharedRests:
         return task
 
 
-async def _forgive(saying: Coroutine[None, None, None]) -> None:
+async def _forgive(saying: Coroutine[None, None, object]) -> None:
     try:
         await saying
     except LedgerUnavailableError:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from tollgate.errors import UpstreamBrokenError, UpstreamRefusedError
-from tollgate.upstream.error_bodies import clean, parse_error_body
+from tollgate.upstream.error_bodies import ErrorBody, clean, parse_error_body
 from tollgate.upstream.failures import ChannelFailedError
 from tollgate.upstream.refusals import error_in_event, judge_error, judge_event
 from tollgate.upstream.sse import SseParser
@@ -462,3 +462,19 @@ def test_model_has_the_callers_name(text: str, expected: str) -> None:
 
     assert expected == str(judge_error(400, body, renamed=("dep-1", "gpt")))
     assert text == str(judge_error(400, body, renamed=("dep-1", "dep-1")))
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (ErrorBody(error_type="authentication_error"), "credentials"),
+        (ErrorBody(error_type="permission_error", code="model_not_found"), "not_found"),
+        (ErrorBody(), "not_found"),
+    ],
+)
+def test_404_about_the_key_is_the_operators(body: ErrorBody, expected: str) -> None:
+    """Unless it says that the model is not there."""
+    verdict = judge_error(404, body)
+
+    assert isinstance(verdict, ChannelFailedError)
+    assert verdict.reason == expected

@@ -189,6 +189,7 @@ def _is_moderated(status: int, body: ErrorBody) -> bool:
 def _is_unknown_model(status: int, body: ErrorBody) -> bool:
     """A 404 about another parameter is the caller's: a file that does not exist, say.
 
+    One that names no model but the key or the account is the operator's.
     OpenAI's images call an unknown model an invalid value, as they do one that cannot do what is
     asked: only the sentence tells them apart.
     """
@@ -198,7 +199,8 @@ def _is_unknown_model(status: int, body: ErrorBody) -> bool:
         return True
     if body.param == "model" and body.code == "invalid_value":
         return bool(_UNKNOWN_MODEL_SENTENCES.search(body.message or ""))
-    return status == 404 and body.param in {None, "model"}  # noqa: PLR2004 - HTTP's own number
+    is_bare = status == 404 and body.param in {None, "model"}  # noqa: PLR2004 - HTTP's own number
+    return is_bare and not body.words & _OPERATOR_WORDS
 
 
 def _status_by_words(body: ErrorBody) -> int:

@@ -48,7 +48,7 @@ def test_probe_without_a_word_leaves_it_to_the_next() -> None:
     assert is_due(cooldowns, "a")
 
     lost = cooldowns.begin_probe("a")
-    cooldowns.start("a", 30)
+    cooldowns.start("a", 30, probe=lost)
     cooldowns.end_probe("a", lost)
     assert cooldowns.is_cooling("a")
 
@@ -103,8 +103,7 @@ def test_failed_probe_rests_from_now_on() -> None:
     now = [0.0]
     cooldowns = Cooldowns(lambda: now[0])
     cooldowns.start("a", 0)
-    cooldowns.begin_probe("a")
-    cooldowns.start("a", 10)
+    cooldowns.start("a", 10, probe=cooldowns.begin_probe("a"))
 
     now[0] = 10.0
     assert is_due(cooldowns, "a")
@@ -118,9 +117,9 @@ def test_faults_are_counted_once_a_rest() -> None:
         assert cooldowns.count_fault("a") == 1
         cooldowns.start("a", 30)
     now[0] = 30.0
-    cooldowns.begin_probe("a")
+    probe = cooldowns.begin_probe("a")
 
-    assert cooldowns.count_fault("a") == 2
+    assert cooldowns.count_fault("a", probe=probe) == 2
     cooldowns.answer("a", 30.0)
     assert cooldowns.count_fault("a") == 1
 
@@ -164,3 +163,22 @@ def test_each_fault_in_a_row_doubles_the_rest() -> None:
     ]
 
     assert rests == [30, 60, 120, 120, 120, 120]
+
+
+def test_failure_beside_a_probe_leaves_it_what_it_is() -> None:
+    """A late one neither ends the probe's time nor counts; the vendor's own time it brings does."""
+    now = [0.0]
+    cooldowns = Cooldowns(lambda: now[0])
+    cooldowns.start("a", 0)
+    probe = cooldowns.begin_probe("a")
+    faults = cooldowns.count_fault("a")
+    cooldowns.start("a", 5)
+    now[0] = 10.0
+    assert cooldowns.is_cooling("a")
+    assert faults == 0
+
+    cooldowns.start("a", 5, asked_s=7)
+    assert cooldowns.end_probe("a", probe)
+    assert cooldowns.is_cooling("a")
+    now[0] = 17.0
+    assert is_due(cooldowns, "a")

@@ -72,30 +72,43 @@ class Cooldowns:
         """Return what is known of one that has failed and not answered since."""
         return self._found.get(key)
 
-    def count_fault(self, key: str) -> int:
+    def count_fault(self, key: str, *, probe: int = 0) -> int:
         """Return how many faults in a row there are with this one.
 
-        One more in the midst of a rest, of a request that had no other channel, says nothing new.
+        One more in the midst of a rest, of a request that had no other channel, says nothing new:
+        nor does one beside a probe; `probe`: that of the request which has failed, or 0.
         """
         cooldown = self._found.setdefault(key, Cooldown())
-        if not self.is_cooling(key) or cooldown.probe:
+        if not self.is_cooling(key) or (cooldown.probe and cooldown.probe == probe):
             cooldown.faults += 1
         return cooldown.faults
 
     def start(
-        self, key: str, duration_s: float, *, asked_s: float = 0.0, is_slow: bool = False
-    ) -> None:
-        """Let `key` rest from now; a rest that would end later stays, a probe is over.
+        self,
+        key: str,
+        duration_s: float,
+        *,
+        asked_s: float = 0.0,
+        is_slow: bool = False,
+        probe: int = 0,
+    ) -> bool:
+        """Let `key` rest from now; a rest that would end later stays, its own probe is over.
 
-        `asked_s`: seconds in which the vendor wants no call. `is_slow`: it has timed out.
+        `asked_s`: seconds in which the vendor wants no call. `is_slow`: it has timed out. `probe`:
+        that of the request which has failed, or 0: another's goes on, and says what is so. Return
+        whether a rest has begun.
         """
         cooldown = self._found.setdefault(key, Cooldown())
         now_s = self._clock()
+        if asked_s > 0:
+            cooldown.asked_until_s = max(now_s + asked_s, cooldown.asked_until_s)
+        if cooldown.probe and cooldown.probe != probe and self.is_cooling(key):
+            cooldown.until_s = max(cooldown.until_s, cooldown.asked_until_s)
+            return False
         until_s = now_s + duration_s
         cooldown.until_s = until_s if cooldown.probe else max(until_s, cooldown.until_s)
         cooldown.since_s, cooldown.probe, cooldown.is_slow = now_s, 0, is_slow
-        if asked_s > 0:
-            cooldown.asked_until_s = max(now_s + asked_s, cooldown.asked_until_s)
+        return True
 
     def is_cooling(self, key: str) -> bool:
         """Whether `key` is resting now, or another request is finding out."""
@@ -133,7 +146,7 @@ class Cooldowns:
         cooldown = self._found.get(key)
         if cooldown is None or cooldown.probe != probe:
             return False
-        cooldown.until_s, cooldown.probe = self._clock(), 0
+        cooldown.until_s, cooldown.probe = max(self._clock(), cooldown.asked_until_s), 0
         return True
 
     def lose_probe(self, key: str) -> None:

@@ -136,14 +136,19 @@ class Rests:
         """
         key = leave.model_key if failure.is_models or is_cut_short else leave.channel_key
         is_rate_limit = failure.reason == "rate_limit"
-        faults = 0 if is_rate_limit else self._cooldowns.count_fault(key)
+        probe = leave.probes.get(key, 0)
+        faults = 0 if is_rate_limit else self._cooldowns.count_fault(key, probe=probe)
         rest_s = self._rules.rest_s(
             is_rate_limit=is_rate_limit, asked_s=failure.retry_after_s, faults=faults
         )
         asked_s = min(failure.retry_after_s or 0.0, self._rules.longest_s)
         is_slow = failure.reason == "timeout"
-        self._cooldowns.start(key, rest_s, asked_s=asked_s, is_slow=is_slow)
+        has_begun = self._cooldowns.start(
+            key, rest_s, asked_s=asked_s, is_slow=is_slow, probe=probe
+        )
         self.end(leave)
+        if not has_begun:
+            return
         is_news = not is_cut_short and (faults > 1 or _is_certain(failure, has_key=has_key))
         if is_news and rest_s >= _SHORTEST_SHARED_S:
             self._shared.share(key)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tollgate.core.catalog import Channel, Route, Timeouts
 from tollgate.upstream.channels import order_routes
+from tollgate.upstream.cooldowns import PROBE_S
 from tollgate.upstream.failures import ChannelFailedError
 from tollgate.upstream.patience import has_a_chance, is_unheard
 from tollgate.upstream.rests import Leave, Rests
@@ -139,16 +140,20 @@ class Turns:
 
         A fallback model is one of them, however many channels it has. Of a whole answer nothing
         is heard until it is done, and cutting a long one would waste it: there only a channel that
-        has timed out before has to leave the others theirs.
+        has timed out before has to leave the others theirs. Of a stream whose channel has, the
+        probe waits no longer than a probe has before another one begins.
         """
         parts = 1 + others + self._call.later_models
         if is_unheard(self._call) and not self._rests.is_slow(route):
             parts = 1
+        share_s = self._call.budget_s() / parts
+        if parts > 1 and self._call.is_stream and leave.probes and self._rests.is_slow(route):
+            share_s = min(share_s, PROBE_S)
         return Turn(
             route=route,
             channel=self._channels.get(route.channel),
             leave=leave,
-            share_s=self._call.budget_s() / parts,
+            share_s=share_s,
             is_cut=parts > 1,
         )
 

@@ -29,9 +29,11 @@ from tests.fakes.scripted_server import (
     answer,
     error,
     hang,
+    raw,
     serving,
+    stream,
 )
-from tests.integration.upstream.world import GOOD, World, pair, world
+from tests.integration.upstream.world import GOOD, ROLE, World, pair, world
 
 QUICK = CooldownRules(fair_s=0.1)
 
@@ -366,3 +368,46 @@ async def test_rejected_signature_of_one_sandbox_is_not_told_at_once(
                 await made.read()
             await asyncio.gather(*made.upstream._rests._shared._tasks)
             assert board.calls["post"] == calls
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        stream(ROLE, ending="hang"),
+        raw(
+            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{",
+            ending="hang",
+        ),
+        raw(
+            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n",
+            ending="hang",
+        ),
+    ],
+    ids=["a role", "a brace", "a head"],
+)
+async def test_channel_that_hangs_behind_a_beginning_has_its_share_too(script: Script) -> None:
+    """What is no word yet gives no right to the others' time."""
+    async with pair(script, timeouts=Timeouts(), rules=QUICK) as (made, _, _two):
+        assert (await made.read(made.call(budget_s=from_now(2))))[0] == "c1"
+
+
+async def test_channel_that_takes_nothing_has_its_share_too() -> None:
+    """A request that nobody reads is not written for longer than that."""
+
+    async def ignore(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(closing.wait(), 8)
+        writer.close()
+
+    closing = asyncio.Event()
+    async with await asyncio.start_server(ignore, "127.0.0.1", 0, limit=1024) as deaf:
+        url = f"http://127.0.0.1:{deaf.sockets[0].getsockname()[1]}/v1"
+        async with (
+            serving(GOOD) as two,
+            world(url, two.base_url, timeouts=Timeouts(), rules=QUICK) as made,
+        ):
+            call = made.call(budget_s=from_now(4))
+            call = replace(call, body={"messages": [{"role": "user", "content": "x" * 12_000_000}]})
+
+            assert (await made.read(call))[0] == "c1"
+        closing.set()

@@ -134,3 +134,8 @@ def test_cut_short(call: Call, cause: Exception, share_s: float, *, expected: bo
     failure.__cause__ = cause
 
     assert is_cut_short(failure, TIMEOUTS, call, share_s=share_s) is expected
+
+
+def test_connection_is_waited_for_no_longer_than_the_share() -> None:
+    """Where little is left for it."""
+    assert stretch(TIMEOUTS, chat(), share_s=0.5).connect_s == 0.5

@@ -38,7 +38,8 @@ _UNKNOWN_FIELD_WORDS = frozenset({"unsupported_parameter", "unknown_parameter", 
 class Attempt:
     """One channel's try at one request.
 
-    `budget_s`: seconds that are left for it in all. `secrets` must not be repeated to the caller;
+    `budget_s`: seconds that are left for it in all; `share_s`: that the other channels leave it to
+    begin in. `secrets` must not be repeated to the caller;
     `renamed`: the model's name at this channel, and the one that the caller is told.
     """
 
@@ -49,6 +50,7 @@ class Attempt:
     shape: AnswerShape
     timeouts: Timeouts
     budget_s: float
+    share_s: float
     secrets: tuple[str, ...] = field(repr=False)
     renamed: tuple[str, str]
 
@@ -90,7 +92,7 @@ class Attempt:
         first_byte_at_s, silence_s = timer.when(), math.inf
         if answer.is_named_json:
             timer.reschedule(None)
-            silence_s = self.timeouts.between_bytes_s
+            silence_s = self._opening_s
         is_json = await answer.is_json(silence_s)
         if not is_json:
             timer.reschedule(first_byte_at_s)
@@ -110,14 +112,19 @@ class Attempt:
         self, answer: AnswerBytes, stack: AsyncExitStack, timer: asyncio.Timeout
     ) -> EventStream:
         stream = self._new_stream(answer)
-        await stream.begin(self._judge_event, self.shape.opens, lambda: timer.reschedule(None))
+        await stream.begin(
+            self._judge_event,
+            self.shape.opens,
+            lambda: timer.reschedule(None),
+            silence_s=self._opening_s,
+        )
         stack.pop_all()
         return stream
 
     async def _read_whole(self, answer: AnswerBytes, timer: asyncio.Timeout) -> dict[str, object]:
         timer.reschedule(None)
         body = await answer.read_all(
-            bytes_max=self.shape.whole_bytes_max, silence_s=self.timeouts.between_bytes_s
+            bytes_max=self.shape.whole_bytes_max, silence_s=self._opening_s
         )
         return self._read_completion(body)
 
@@ -155,6 +162,11 @@ class Attempt:
             raise ChannelFailedError("unavailable") from error
         except UpstreamBrokenError as error:
             raise ChannelFailedError("unavailable", is_resting=False) from error
+
+    @property
+    def _opening_s(self) -> float:
+        """The longest silence, either way, while another channel may still be asked."""
+        return min(self.timeouts.between_bytes_s, self.share_s)
 
     @property
     def _total_s(self) -> float:
@@ -210,7 +222,7 @@ class Attempt:
             self.request.url,
             headers=self.request.headers,
             content=self.request.content,
-            timeout=httpx.Timeout(None, connect=limits.connect_s, write=limits.between_bytes_s),
+            timeout=httpx.Timeout(None, connect=limits.connect_s, write=self._opening_s),
             extensions={WATCH: watch},
         )
         return await self.http.send(request, stream=True)

@@ -220,6 +220,7 @@ class Upstream:
             shape=call.shape,
             timeouts=stretch(channel.timeouts, call, share_s=turn.share_s),
             budget_s=call.budget_s(),
+            share_s=turn.share_s,
             secrets=(key,) if key else (),
             renamed=(route.upstream_model, call.model.name),
         )

@@ -22,7 +22,8 @@ def stretch(timeouts: Timeouts, call: Call, *, share_s: float) -> Timeouts:
     between_s = timeouts.between_bytes_s
     if call.shape.has_long_gaps:
         between_s = max(between_s, timeouts.total_s if call.is_padded else timeouts.first_byte_s)
-    return replace(timeouts, first_byte_s=first_s, between_bytes_s=between_s)
+    connect_s = min(timeouts.connect_s, share_s)
+    return replace(timeouts, connect_s=connect_s, first_byte_s=first_s, between_bytes_s=between_s)
 
 
 def is_unheard(call: Call) -> bool:

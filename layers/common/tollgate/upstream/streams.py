@@ -165,7 +165,12 @@ class EventStream:
         tell(ending)
 
     async def begin(
-        self, judge: Judge, opens: Opens = lambda _: True, on_event: Callable[[], None] = _ignore
+        self,
+        judge: Judge,
+        opens: Opens = lambda _: True,
+        on_event: Callable[[], None] = _ignore,
+        *,
+        silence_s: float = math.inf,
     ) -> None:
         """Wait for the event with which the answer opens; all events stay for the iteration.
 
@@ -175,8 +180,8 @@ class EventStream:
         `ANNOUNCEMENTS_MAX` of them the answer counts as begun.
 
         The wait for the first event has no limit of its own; `on_event` is called when it is here,
-        and each further wait has that of any silence. `judge` tells whether an event is an error,
-        and whose; `opens` whether an answer begins with it.
+        and each further wait has that of any silence, or `silence_s` if that is less. `judge` tells
+        whether an event is an error, and whose; `opens` whether an answer begins with it.
 
         Raises: ChannelFailedError: no answer at all (HTML, JSON, nothing), no JSON in an event, or
             an error in it. UpstreamRefusedError: an error in it that is the caller's.
@@ -187,7 +192,7 @@ class EventStream:
             while len(self._ready) <= judged:
                 if self._is_over:
                     raise self._failure or ChannelFailedError("unavailable", is_resting=False)
-                await self._read(self._silence_s if judged else math.inf)
+                await self._read(min(self._silence_s, silence_s) if judged else math.inf)
             on_event()
             if opens(_parse_sound(self._ready[judged], judge)):
                 return

@@ -1,6 +1,6 @@
 # One command a purpose; each installs what it needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run sam-local test test-sam-local rehearse torture check format openapi vendors bench build lock clean
+.PHONY: help run sam-local test test-sam-local rehearse torture check format openapi vendors bench bench-peers plots build lock clean
 SHELL := /bin/sh
 
 PORT ?= 3000
@@ -67,8 +67,17 @@ openapi: .venv/installed ## write docs/openapi.json from the functions' apps
 vendors: .venv/installed tests/e2e/node/node_modules/installed ## write docs/vendors.md from the recordings in ../shared
 	TOLLGATE_REQUIRE_ALL=1 TOLLGATE_WRITE_VENDORS=1 $(BIN)/pytest -q tests/e2e/test_vendors.py
 
-bench: .venv/installed ## print the figures of docs/performance.md, as ratios
-	$(BIN)/python -m bench
+bench: .venv/installed ## print the figures: make bench [BENCH_ROUNDS=1] [JSON=file]
+	$(BIN)/python -m bench $(if $(JSON),--json $(JSON))
+
+bench-peers: .venv/installed .venv-plots/installed ## the same beside other gateways: make bench-peers [WRITE=1]
+	$(BIN)/python -m bench.peers
+	$(BIN)/python -m bench --peers $(if $(JSON),--json $(JSON)) $(if $(WRITE),--write)
+	$(if $(WRITE),@$(MAKE) --no-print-directory plots)
+
+plots: .venv/installed .venv-plots/installed ## write what the documents have of docs/performance.json
+	$(BIN)/python -m bench.documents
+	.venv-plots/bin/python bench/plots.py
 
 build: .venv-sam/installed ## build the bundle into .aws-sam/: make build [ARCH=arm64]
 	python=$$(.ci/find-python) && PYTHON="$$python" PATH="$$(dirname "$$python"):$$PATH" \
@@ -76,14 +85,15 @@ build: .venv-sam/installed ## build the bundle into .aws-sam/: make build [ARCH=
 
 lock: .venv/installed ## pin all packages anew from the .in files
 	$(BIN)/pip install -q uv==0.13.9
-	for name in layers/common/requirements requirements-dev requirements-sam requirements-checkov; do \
+	for name in layers/common/requirements requirements-dev requirements-sam requirements-checkov \
+		requirements-plots; do \
 		hashes=; case $$name in layers/*) hashes=--generate-hashes;; esac; \
 		$(BIN)/uv pip compile -q --no-header --no-emit-index-url --no-annotate $$hashes \
 			--python-version 3.13 $$name.in -o $$name.txt || exit 1; \
 	done
 
 clean: ## remove what the commands made; .local/ with its balances stays
-	rm -rf .venv .venv-sam .venv-checkov .aws-sam .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
+	rm -rf .venv .venv-sam .venv-checkov .venv-plots .peers .aws-sam .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
 		.hypothesis tests/e2e/node/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -104,6 +114,12 @@ clean: ## remove what the commands made; .local/ with its balances stays
 	@echo "Installing checkov into .venv-checkov (once, half a minute)"
 	@python=$$(.ci/find-python) && "$$python" -m venv .venv-checkov
 	@.venv-checkov/bin/pip install -q --disable-pip-version-check -r requirements-checkov.txt
+	@touch $@
+
+.venv-plots/installed: requirements-plots.txt
+	@echo "Installing matplotlib into .venv-plots (once, half a minute)"
+	@python=$$(.ci/find-python) && "$$python" -m venv .venv-plots
+	@.venv-plots/bin/pip install -q --disable-pip-version-check -r requirements-plots.txt
 	@touch $@
 
 tests/e2e/node/node_modules/installed: tests/e2e/node/package-lock.json

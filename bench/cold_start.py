@@ -20,7 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.deployed import ROOT, lay_out
-from bench.measure import print_ratios
+from bench.figures import read_rounds
+from bench.measure import find_ratios, print_ratios
+from bench.naive.ranks import unpack_ranks
 
 FUNCTIONS = sorted(file.parent.name for file in (ROOT / "functions").glob("*/app.py"))
 STREAMED = ("chat", "images")
@@ -28,6 +30,8 @@ BASELINE = "import fastapi, boto3"
 RUNTIME_CLIENT = "from awslambdaric import bootstrap"
 _LEAVE = "\nimport os; os._exit(0)"
 ROUNDS = 15
+NAIVE = {"chat": "app", "models": "models"}
+_NOBODY = "http://127.0.0.1:9"  # nothing is asked of it
 LAYER = ROOT / ".aws-sam" / "build" / "CommonLayer" / "python"
 _READY = {"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}
 
@@ -45,7 +49,7 @@ class Start:
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": self.path,
-            "TOLLGATE_DYNAMODB_URL": "http://127.0.0.1:9",  # nothing is asked of it
+            "TOLLGATE_DYNAMODB_URL": _NOBODY,
             **self.environment,
         }
         command = [sys.executable, "-S", "-c", self.code + _LEAVE]
@@ -72,7 +76,22 @@ def cases(folder: Path) -> dict[str, Start]:
     for name in FUNCTIONS:
         found[f"{name}, imported"] = start_of(name, path)
         found[f"{name}, ready"] = start_of(name, path, **_READY)
-    return found
+    return found | naive_cases(path)
+
+
+def naive_cases(path: str) -> dict[str, Start]:
+    """Return the naive functions' starts, which are ready when imported."""
+    environment = {
+        "NAIVE_DYNAMODB_URL": _NOBODY,
+        "NAIVE_UPSTREAM_URL": _NOBODY,
+        "TIKTOKEN_CACHE_DIR": str(unpack_ranks()),
+    }
+    return {
+        f"naive {name}": Start(
+            code=f"import bench.naive.{module}", path=path, environment=environment
+        )
+        for name, module in NAIVE.items()
+    }
 
 
 def measure(starts: Mapping[str, Start], rounds: int = ROUNDS) -> dict[str, list[float]]:
@@ -102,15 +121,17 @@ def layer_cases(folder: Path, packages: Path) -> dict[str, Start]:
     return found
 
 
-def main() -> None:
-    """Print each function's ratio."""
+def main() -> dict[str, float]:
+    """Print and return each function's ratio."""
+    rounds = read_rounds(ROUNDS)
     with tempfile.TemporaryDirectory() as folder:
         packages = lay_out(Path(folder) / "packages")
-        found = measure(cases(packages))
+        found = measure(cases(packages), rounds)
         print_ratios("Start of a function, CPU net of a bare Python", found, BASELINE)
         if LAYER.is_dir():
-            found = measure(layer_cases(Path(folder), packages))
-            print_ratios("Ready on the built layer", found, f"{FUNCTIONS[-1]}, bytecode")
+            built = measure(layer_cases(Path(folder), packages), rounds)
+            print_ratios("Ready on the built layer", built, f"{FUNCTIONS[-1]}, bytecode")
+    return find_ratios(found, BASELINE)
 
 
 if __name__ == "__main__":

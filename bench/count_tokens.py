@@ -13,7 +13,7 @@ from tollgate.core.catalog import ImageTokens, Model
 from tollgate.core.encodings import load_encoding
 from tollgate.core.tokens import count_prompt, count_text
 
-from bench.measure import interleave, print_ratios
+from bench.measure import find_ratios, interleave, print_ratios
 
 _MEGABYTE = 1_000_000
 _GROWTH_BYTES = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 5_000_000)
@@ -117,17 +117,19 @@ def count_bodies(rounds: int = 3) -> dict[str, list[float]]:
     return interleave(cases, rounds=rounds)
 
 
-def main() -> None:
-    """Print each family's ratio; with `--growth` a JSON object of cost by length instead."""
-    if "--growth" in sys.argv[1:]:
-        print(json.dumps(growth()))
-        return
+def main() -> dict[str, float]:
+    """Print and return each family's ratio."""
     count_text("warm", "o200k_base")
-    print_ratios("Counting a megabyte of UTF-8, o200k_base", count_families(), "prose")
+    counted = count_families()
+    print_ratios("Counting a megabyte of UTF-8, o200k_base", counted, "prose")
     print_ratios(
         "Counting a body of six megabytes, context 1M", count_bodies(), "a megabyte of prose"
     )
+    return find_ratios(counted, "prose")
 
 
 if __name__ == "__main__":
-    main()
+    if "--growth" in sys.argv[1:]:
+        print(json.dumps(growth()))
+    else:
+        main()

@@ -5,6 +5,7 @@ No TLS, no time-outs, no errors, one connection: only the way that bytes take.
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import cast
 
 import httptools
 import httpx
@@ -21,7 +22,9 @@ class HttptoolsTransport(httpx.AsyncBaseTransport):
         if self._connection is None:
             loop = asyncio.get_running_loop()
             url = request.url
-            _, self._connection = await loop.create_connection(_Connection, url.host, url.port)
+            _, self._connection = await loop.create_connection(
+                _Connection, url.host, url.port or 80
+            )
         connection = self._connection
         lines = [b"%b %b HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
         lines += [b"%b: %b" % pair for pair in request.headers.raw]
@@ -37,7 +40,8 @@ class HttptoolsTransport(httpx.AsyncBaseTransport):
 
 class _Connection(asyncio.Protocol, httpx.AsyncByteStream):
     def send(self, request: bytes) -> None:
-        self.status, self.headers = 0, []
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
         self._pieces: list[bytes] = []
         self._is_whole = False
         self._waiter: asyncio.Future[None] | None = None
@@ -48,8 +52,8 @@ class _Connection(asyncio.Protocol, httpx.AsyncByteStream):
         self._waiter = asyncio.get_running_loop().create_future()
         await self._waiter
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)

@@ -22,6 +22,12 @@ def interleave(
     return found
 
 
+def find_ratios(found: Mapping[str, list[float]], baseline: str) -> dict[str, float]:
+    """Return each case's median as a ratio to the baseline's."""
+    base = statistics.median(found[baseline])
+    return {name: round(statistics.median(seconds) / base, 3) for name, seconds in found.items()}
+
+
 def print_ratios(title: str, found: Mapping[str, list[float]], baseline: str) -> None:
     """Print each case's median, spread, and ratio to the baseline's median."""
     base = statistics.median(found[baseline])

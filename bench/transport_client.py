@@ -1,20 +1,21 @@
 """One transport under httpx, in a process of its own: prints what it takes as a line of JSON.
 
-python -m bench.transport_client NAME PORT [FILE]     FILE: the control group's, entered first
+python -m bench.transport_client NAME PORT
 """
 
 import asyncio
 import json
-import os
 import resource
 import ssl
 import statistics
 import sys
 import time
 from collections.abc import Awaitable
-from pathlib import Path
 
 import httpx
+
+from bench.stubs.upstream import Plan
+from bench.surroundings import make_body
 
 NAMES = ("httpx's own", "httpx-aiohttp", "aiohttp, our adapter", "httptools, by hand")
 BURST_CHUNKS, BURSTS = 1000, 10
@@ -48,15 +49,15 @@ class Client:
 
     def __init__(self, name: str, port: int) -> None:
         self._http = make_client(name)
-        self._url = f"http://127.0.0.1:{port}"
+        self._url = f"http://127.0.0.1:{port}/v1/chat/completions"
 
     async def stream(self, chunks: int, pace_us: int = 0) -> float:
         """Read one answer; return the milliseconds to its first bytes."""
         began_s, first_ms, lines = time.perf_counter(), 0.0, 0
         request = self._http.build_request(
             "POST",
-            f"{self._url}/{chunks}/{pace_us}",
-            content=b'{"model":"u","messages":[{"role":"user","content":"hello"}]}',
+            self._url,
+            content=make_body(Plan(chunks=chunks, rate=1_000_000 // pace_us if pace_us else 0)),
             headers={"authorization": "Bearer sk", "content-type": "application/json"},
         )
         response = await self._http.send(request, stream=True)
@@ -100,6 +101,4 @@ async def measure(name: str, port: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 3:
-        Path(sys.argv[3]).write_text(str(os.getpid()))
     print(json.dumps(asyncio.run(measure(sys.argv[1], int(sys.argv[2])))))

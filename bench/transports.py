@@ -4,45 +4,49 @@ Each in a process of its own on one core, the vendor on another, one round after
 the CPU share that Lambda gives 256 MB. The table of docs/decisions/0008 is this one's.
 """
 
+import asyncio
 import json
-import os
 import statistics
-import subprocess
 import sys
-from pathlib import Path
+from contextlib import nullcontext
 
-from bench.chunk_server import running
-from bench.cpu_share import NoShareError, cpu_share
+from bench.arrivals import WrongAnswerError
+from bench.contestants import Surroundings
+from bench.figures import read_rounds
+from bench.machine import choose_cores
+from bench.programs import LAYER, ROOT, Program
+from bench.surroundings import standing
+from bench.throttle import choose_way, share_of, throttled
 from bench.transport_client import NAMES
 
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
+ROUNDS = 5
 MEMORY_MB = 256
-_ROOT = Path(__file__).parent.parent
 
 
-def run(name: str, port: int, *options: str) -> dict[str, float]:
-    """Return one process's figures."""
-    core = max(os.sched_getaffinity(0))
-    process = subprocess.run(
-        [sys.executable, "-m", "bench.transport_client", name, str(port), *options],
-        cwd=_ROOT,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{_ROOT}:{_ROOT / 'layers' / 'common'}"},
-        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
-        capture_output=True,
-        check=True,
+def run(name: str, around: Surroundings, share: float) -> dict[str, float]:
+    """Return one process's figures; `share`: of a core."""
+    program = Program(
+        command=[sys.executable, "-m", "bench.transport_client", name, str(around.upstream_port)],
+        environment={"PYTHONPATH": f"{ROOT}:{LAYER}"},
+        log=around.folder / "transport.log",
+        core=choose_cores().gateway,
     )
-    found: dict[str, float] = json.loads(process.stdout)
+    process = program.start()
+    with throttled([process.pid], share) if share < 1 else nullcontext():
+        if process.wait():
+            raise WrongAnswerError(program.log.read_text())
+    found: dict[str, float] = json.loads(program.log.read_text().splitlines()[-1])
     return found
 
 
-def print_table(title: str, port: int, *options: str) -> None:
+def print_table(title: str, around: Surroundings, share: float) -> None:
     """Measure each transport in interleaved rounds; print medians, and ratios to httpx's own."""
     rounds: dict[str, list[dict[str, float]]] = {name: [] for name in NAMES}
-    for _ in range(ROUNDS):
+    for _ in range(read_rounds(ROUNDS)):
         for name in NAMES:
-            rounds[name].append(run(name, port, *options))
+            rounds[name].append(run(name, around, share))
     columns = list(rounds[NAMES[0]][0])
-    print(f"\n{title}; {ROUNDS} rounds, in brackets ÷ {NAMES[0]}")
+    print(f"\n{title}; {read_rounds(ROUNDS)} rounds, in brackets ÷ {NAMES[0]}")
     print(" ".join([f"{'':22}", *(f"{column:>16}" for column in columns)]))
     middle = {
         name: {column: statistics.median(one[column] for one in found) for column in columns}
@@ -53,16 +57,13 @@ def print_table(title: str, port: int, *options: str) -> None:
         print(" ".join([f"{name:22}", *(f"{cell:>16}" for cell in cells)]))
 
 
-def main() -> None:
+async def main() -> None:
     """Print both tables."""
-    with running() as port:
-        print_table("Transports under httpx, a whole core", port)
-        try:
-            with cpu_share(MEMORY_MB) as group:
-                print_table(f"Transports at {MEMORY_MB} MB's share of a core", port, str(group))
-        except NoShareError:
-            print("  no share of a core can be had here: needs root and control groups")
+    async with standing() as around:
+        print_table("Transports under httpx, a whole core", around, 1.0)
+        title = f"Transports at {MEMORY_MB} MB's share of a core ({choose_way()})"
+        print_table(title, around, share_of(MEMORY_MB))
 
 
 if __name__ == "__main__":
-    main()
+    asyncio.run(main())

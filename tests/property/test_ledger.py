@@ -310,6 +310,8 @@ def test_no_condition_is_written_that_the_contracts_never_meet() -> None:
         "#c.until_ms < :until",
         "#c.until_ms <= :now",
         "#c.until_ms <= :until",
+        "#c.until_ms = :until",
+        "#c.probe = :yes",
     }
     names = [one.name for one in MUTATIONS]
     met = {clause.partition(": ")[2] for clause in [*names, *NOT_MUTATED]}

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -58,25 +58,31 @@ def _move(pids: Sequence[int], folder: Path) -> None:
 
 
 def _make_v1(name: str, share: float) -> Path | None:
-    folder = _V1 / f"tollgate-bench-{name}-{os.getpid()}"
-    if not (_V1 / "cpu.cfs_quota_us").is_file():
-        return None
-    try:
-        folder.mkdir()
-        (folder / "cpu.cfs_period_us").write_text(str(PERIOD_US))
-        (folder / "cpu.cfs_quota_us").write_text(str(round(PERIOD_US * share)))
-    except OSError:
-        return None
-    return folder
+    limits = {"cpu.cfs_period_us": str(PERIOD_US), "cpu.cfs_quota_us": str(_quota_us(share))}
+    return _make(_V1, "cpu.cfs_quota_us", name, limits)
 
 
 def _make_v2(name: str, share: float) -> Path | None:
-    folder = _V2 / f"tollgate-bench-{name}-{os.getpid()}"
-    if not (_V2 / "cgroup.controllers").is_file():
+    limits = {"cpu.max": f"{_quota_us(share)} {PERIOD_US}"}
+    return _make(_V2, "cgroup.controllers", name, limits)
+
+
+def _quota_us(share: float) -> int:
+    return round(PERIOD_US * share)
+
+
+def _make(root: Path, mark: str, name: str, limits: Mapping[str, str]) -> Path | None:
+    """Return a new cgroup under `root`, or None, and nothing left behind, where there is none.
+
+    `mark`: the file by which such a hierarchy is known.
+    """
+    folder = root / f"tollgate-bench-{name}-{os.getpid()}"
+    if not (root / mark).is_file():
         return None
     try:
         folder.mkdir()
-        (folder / "cpu.max").write_text(f"{round(PERIOD_US * share)} {PERIOD_US}")
+        for file, limit in limits.items():
+            (folder / file).write_text(limit)
     except OSError:
         if folder.is_dir():
             folder.rmdir()

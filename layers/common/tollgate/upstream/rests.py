@@ -176,11 +176,12 @@ class Rests:
         """A stream that had begun has ended: only a whole one is an answer."""
         if ending == "complete":
             self.note_answer(leave)
-        elif isinstance(ending, ChannelFailedError) and ending.is_resting:
+        elif ending == "left":
+            self.end(leave)
+        elif ending.is_resting:
             self.note_failure(leave, ending)
-        elif isinstance(ending, ChannelFailedError):
+        else:
             self.note_spared(leave, ending)
-        self.end(leave)
 
     def end(self, leave: Leave) -> None:
         """The request has ended. Where it was a probe and has said nothing, the next one is."""

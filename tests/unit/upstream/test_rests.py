@@ -334,16 +334,22 @@ async def test_channel_with_some_faults_is_not_put_to_rest_for_all() -> None:
     assert fleet.board.calls["post"] == 0
 
 
-async def test_answer_that_lasts_longer_than_a_probe_ends_the_rest_for_all() -> None:
-    """Though another sandbox has claimed the probe meanwhile: its claim is no newer fault."""
-    fleet = Fleet(2)
+async def probe_for_too_long(fleet: Fleet) -> Leave:
+    """Return the leave of the first sandbox's probe, whose time is up without an answer."""
     fleet.fail(0, REJECTED)
     await fleet.look()
     fleet.now_s += 30
-    first, second = fleet.sandboxes
-    slow = await first.ask(ROUTE)
+    slow = await fleet.sandboxes[0].ask(ROUTE)
     assert slow is not None
     fleet.now_s += PROBE_S
+    return slow
+
+
+async def test_answer_that_lasts_longer_than_a_probe_ends_the_rest_for_all() -> None:
+    """Though another sandbox has claimed the probe meanwhile: its claim is no newer fault."""
+    fleet = Fleet(2)
+    first, second = fleet.sandboxes
+    slow = await probe_for_too_long(fleet)
     assert await second.ask(ROUTE) is not None
     await fleet.look()
     fleet.now_s += 10
@@ -358,13 +364,8 @@ async def test_answer_that_lasts_longer_than_a_probe_ends_the_rest_for_all() -> 
 async def test_late_answer_leaves_a_fault_that_others_have_met_since() -> None:
     """A probe that has failed stands on the board, whatever was asked before it."""
     fleet = Fleet(2)
-    fleet.fail(0, REJECTED)
-    await fleet.look()
-    fleet.now_s += 30
     first, second = fleet.sandboxes
-    slow = await first.ask(ROUTE)
-    assert slow is not None
-    fleet.now_s += PROBE_S
+    slow = await probe_for_too_long(fleet)
     probe = await second.ask(ROUTE)
     assert probe is not None
     second.note_failure(probe, FAULT)

@@ -6,7 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench import billing, cold_start, costs, count_tokens, ledger_scale, relay
+from bench import (
+    billing,
+    cold_start,
+    costs,
+    count_tokens,
+    dynamodb_client,
+    ledger_scale,
+    relay,
+)
 from bench.collect import measure_gateways
 from bench.documents import write_documents
 from bench.goals import OURS
@@ -37,6 +45,7 @@ def main() -> None:
 
 def _print_the_others() -> None:
     relay.main()
+    dynamodb_client.main()
     try:
         billing.main()
     except MissingToolError as error:

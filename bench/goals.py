@@ -139,7 +139,7 @@ GOALS = (
         find=_start("chat"),
         most=1.2,
         reason=(
-            "FastAPI, botocore, httpx and aiohttp are nine tenths of it; aiohttp alone, which is"
+            "FastAPI, httpx and aiohttp are nine tenths of it; aiohttp alone, which is"
             " there for the CPU of chunks, is a seventh"
         ),
     ),

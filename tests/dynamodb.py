@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tollgate.aws.botocore_clients import make_botocore_client
 from tollgate.ledger.connection import connect
 from tollgate.ledger.table import create_table
 
@@ -68,10 +69,34 @@ def _stop_after_the_others(started: dynamodb.DynamoDB, shared: Path) -> None:
         time.sleep(0.1)
 
 
+def scan(client: Any, table: str) -> Iterator[dict[str, Any]]:
+    """Yield every item of a table, read consistently, past the ledger's own way of reading."""
+    question: dict[str, Any] = {"TableName": table, "ConsistentRead": True}
+    while True:
+        page = client.scan(**question)
+        yield from page["Items"]
+        if "LastEvaluatedKey" not in page:
+            return
+        question["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+
 @pytest.fixture
 def dynamodb_client(dynamodb_url: str) -> Iterator[Any]:
     """A client as the functions make it, with patience for a busy machine."""
     client = connect(region="us-east-1", endpoint_url=dynamodb_url, read_timeout_s=30.0)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def botocore_client(dynamodb_url: str) -> Iterator[Any]:
+    """A client as the functions make it where something is unusual."""
+    client = connect(
+        region="us-east-1",
+        endpoint_url=dynamodb_url,
+        read_timeout_s=30.0,
+        make=make_botocore_client,
+    )
     yield client
     client.close()
 

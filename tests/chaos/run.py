@@ -18,6 +18,7 @@ from tollgate.upstream.cooldowns import CooldownRules
 
 from tests.chaos.gateway import ACCOUNT, ChatGateway, serving_chat
 from tests.chaos.vendors import CHANNELS, EARLY, Turn, draw_turn, make_choice, make_drops, usage_of
+from tests.dynamodb import scan
 from tests.fakes.choosing_server import serving_choices
 
 WAITS_S = 120.0  # a client's time-out: beyond it a call has not ended
@@ -250,14 +251,8 @@ def read_settled(gateway: ChatGateway) -> list[Row]:
 
 def read_table(gateway: ChatGateway) -> list[Row]:
     read = TypeDeserializer().deserialize
-    pages = gateway.client.get_paginator("scan").paginate(
-        TableName=gateway.table, ConsistentRead=True
-    )
-    return [
-        {name: read(value) for name, value in item.items()}
-        for page in pages
-        for item in page["Items"]
-    ]
+    rows = scan(gateway.client, gateway.table)
+    return [{name: read(value) for name, value in item.items()} for item in rows]
 
 
 def _audit(report: Report, seen: list[Seen], rows: list[Row]) -> None:

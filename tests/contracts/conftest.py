@@ -47,12 +47,13 @@ class Bench:
         return account
 
 
-@pytest.fixture(params=["fake", "dynamodb"])
+@pytest.fixture(params=["fake", "dynamodb", "by botocore"])
 def make_bench(request: pytest.FixtureRequest) -> Callable[[int], Bench]:
     """Return a function that opens an account with a balance."""
     if request.param == "fake":
         return _fake_bench
-    client: Any = request.getfixturevalue("dynamodb_client")
+    is_lean = request.param == "dynamodb"
+    client: Any = request.getfixturevalue("dynamodb_client" if is_lean else "botocore_client")
     table: str = request.getfixturevalue("table")
     return lambda balance: dynamo_bench(client, table, balance)
 

@@ -45,6 +45,59 @@ def run(code: str, **environment: str) -> str:
     ).stdout
 
 
+LAMBDA = {
+    "PATH": "/usr/bin:/bin",
+    "PYTHONPATH": f"{ROOT}:{ROOT / 'layers' / 'common'}",
+    "AWS_LAMBDA_FUNCTION_NAME": "function",
+    "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+    "AWS_REGION": "eu-central-1",
+    "AWS_DEFAULT_REGION": "eu-central-1",
+    "AWS_ACCESS_KEY_ID": "ASIA",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_SESSION_TOKEN": "token",
+    "AWS_XRAY_DAEMON_ADDRESS": "169.254.79.129:2000",
+    "TOLLGATE_PROVIDER_SECRET": "tollgate",
+}
+
+
+@pytest.mark.parametrize("module", ["chat.app", "images.app", "models.app", "billing.app"])
+@pytest.mark.parametrize("change", [{}, {"TOLLGATE_DYNAMODB_URL": "http://127.0.0.1:9"}])
+def test_requests_need_no_botocore(module: str, change: dict[str, str]) -> None:
+    """On Lambda as it comes all parts are made without it, the reader of the secret among them."""
+    code = f"""
+import sys, functions.{module}
+from tollgate.aws.clients import make_client
+from tollgate.provider_keys import _LIMITS
+make_client("secretsmanager", region="eu-central-1", limits=_LIMITS)
+print(sum(name.partition(".")[0] in ("boto3", "botocore", "urllib3") for name in sys.modules))
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env=LAMBDA | change,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert found.stdout == "0\n"
+
+
+def test_sweep_needs_no_botocore_but_where_aws_is_unusual() -> None:
+    """The control: a variable of AWS's tools brings it back, before the first event."""
+    code = "import sys, functions.billing.sweep\nprint('botocore.session' in sys.modules)"
+    for change, expected in (({}, "False\n"), ({"AWS_CONFIG_FILE": "/dev/null"}, "True\n")):
+        found = subprocess.run(
+            [sys.executable, "-c", code],
+            env=LAMBDA | change,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert found.stdout == expected
+
+
 def test_models_of_openapi_wait_until_they_are_called() -> None:
     """A function starts without them, and FastAPI still has its own where somebody asks."""
     code = """

@@ -1,8 +1,9 @@
-"""The provider secret, read through botocore from a Secrets Manager over a socket."""
+"""The provider secret, read by either client from a Secrets Manager over a socket."""
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,12 +11,15 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from tollgate import provider_keys
+from tollgate.aws.clients import make_client
 from tollgate.errors import ConfigurationError
 from tollgate.provider_keys import make_key_source
 from tollgate.settings import Settings
 
 from tests.fakes.replay_upstream import serve_in_thread
 
+BINARY = "c2VjcmV0"
 NAME = "arn:aws:secretsmanager:us-east-1:123456789012:secret:tollgate"
 
 
@@ -30,17 +34,24 @@ class SecretsManager:
         self.asked.append((request.headers["x-amz-target"], await request.json()))
         if self.secret is None:
             return JSONResponse({"__type": "AccessDeniedException", "message": "no"}, 400)
-        return JSONResponse({"ARN": NAME, "Name": "tollgate", "SecretString": self.secret})
+        kind = "SecretBinary" if self.secret == BINARY else "SecretString"
+        return JSONResponse({"ARN": NAME, "Name": "tollgate", kind: self.secret})
 
 
-@pytest.fixture
-def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[SecretsManager]:
+@pytest.fixture(params=["lean", "botocore"])
+def manager(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SecretsManager]:
+    """A Secrets Manager, and a client that is led to it."""
     manager = SecretsManager(json.dumps({"OPENAI_API_KEY": "sk-operator"}))
     app = Starlette(routes=[Route("/", manager.answer, methods=["POST"])])
     with serve_in_thread(app) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", url)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        if request.param == "lean":
+            make = partial(make_client, endpoint_url=url)
+            monkeypatch.setattr(provider_keys, "make_client", make)
         yield manager
 
 
@@ -54,7 +65,7 @@ async def test_keys_come_from_the_named_secret(manager: SecretsManager) -> None:
     assert manager.asked == [("secretsmanager.GetSecretValue", {"SecretId": NAME})]
 
 
-@pytest.mark.parametrize("secret", [None, "not json", '{"OTHER": "x"}'])
+@pytest.mark.parametrize("secret", [None, "not json", '{"OTHER": "x"}', BINARY])
 async def test_secret_without_the_key_is_the_operators_mistake(
     manager: SecretsManager, secret: str | None
 ) -> None:

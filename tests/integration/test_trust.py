@@ -11,7 +11,7 @@ import certifi
 import pytest
 import trustme
 from root_store import hash_subject
-from tollgate.trust import find_amazon_roots, make_tls_context
+from tollgate.trust import find_amazon_roots, make_amazon_context, make_tls_context
 
 NAME = "gate.example"
 
@@ -78,3 +78,17 @@ def test_without_the_folder_certifi_is_read(tmp_path: Path) -> None:
 
     assert context.cert_store_stats()["x509_ca"] == Path(certifi.where()).read_text().count("BEGIN")
     assert find_amazon_roots(tmp_path / "none") is None
+
+
+def test_awss_endpoints_have_amazons_roots_alone(tmp_path: Path) -> None:
+    """Not all that the layer has for vendors; without the layer certifi's, as for them."""
+    vendors, amazons = trustme.CA(), trustme.CA()
+    folder = write_root(tmp_path / "roots", vendors)
+    (folder / "amazon.pem").write_bytes(amazons.cert_pem.bytes())
+    context = make_amazon_context(folder)
+
+    connect(context, amazons)
+    with pytest.raises(ssl.SSLCertVerificationError, match="unable to get local issuer"):
+        connect(context, vendors)
+    bare = tmp_path / "none"
+    assert make_amazon_context(bare) is make_tls_context(bare)

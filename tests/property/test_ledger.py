@@ -21,6 +21,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from tollgate import ledger
+from tollgate.aws.errors import AwsRefusedError
 from tollgate.errors import LedgerUnavailableError, TollgateError
 from tollgate.ledger.accounts import DynamoAccounts
 from tollgate.ledger.connection import connect
@@ -32,6 +33,7 @@ from tests.contracts import test_ledger, test_sweep
 from tests.contracts.conftest import Bench, dynamo_bench
 from tests.fakes.ledger import FakeLedger
 from tests.property.ledger_machine import LedgerMachine, Subject
+from tests.taps import tap
 from tests.torture.faults import name_write
 
 EXAMPLES = 400  # within which each mutation must be found; most are within ten
@@ -146,18 +148,20 @@ class Mutation:
             return f"({self.clause} AND {NEVER})"
         return f"({self.clause} OR {self.instead})"
 
-    def break_it(self, params: dict[str, Any], model: Any, **_: object) -> None:
+    def break_it(self, operation: str, params: dict[str, Any]) -> None:
         """Rewrite a call on its way to the database."""
-        for verb, call in conditional_writes(params, model.name):
+        for verb, call in conditional_writes(params, operation):
             condition: str = call["ConditionExpression"]
             if verb == self.verb and self.clause in condition:
                 self.met += 1
                 call["ConditionExpression"] = condition.replace(self.clause, self.rewritten)
 
-    def note_answer(self, parsed: dict[str, Any], **_: object) -> None:
+    def note_failure(self, error: Exception) -> None:
         """Count an answer that says that the call was no valid one."""
-        reasons = parsed.get("CancellationReasons", [])
-        codes = {error.get("Code") for error in (parsed.get("Error", {}), *reasons)}
+        if not isinstance(error, AwsRefusedError):
+            return
+        reasons = error.answer.get("CancellationReasons", [])
+        codes = {error.code, *(reason.get("Code") for reason in reasons)}
         self.invalid += bool(codes & {"ValidationException", "ValidationError"})
 
 
@@ -219,8 +223,7 @@ def is_find(error: BaseException) -> bool:
 def mutant(url: str, *mutations: Mutation) -> Any:
     client = connect(region="us-east-1", endpoint_url=url, read_timeout_s=30.0)
     for mutation in mutations:
-        client.meta.events.register("provide-client-params.dynamodb", mutation.break_it)
-        client.meta.events.register("after-call.dynamodb", mutation.note_answer)
+        tap(client, mutation.break_it, mutation.note_failure)
     return client
 
 
@@ -262,8 +265,8 @@ class Clauses:
     def __init__(self) -> None:
         self.seen: set[str] = set()
 
-    def note(self, params: dict[str, Any], model: Any, **_: object) -> None:
-        for verb, call in conditional_writes(params, model.name):
+    def note(self, operation: str, params: dict[str, Any]) -> None:
+        for verb, call in conditional_writes(params, operation):
             clauses = re.split(r" AND | OR ", call["ConditionExpression"])
             self.seen |= {f"{verb}: {_strip(clause)}" for clause in clauses}
 
@@ -290,7 +293,7 @@ def test_every_clause_of_every_condition_is_mutated_or_excused(
     """No condition is added to a statement without being broken here, on purpose."""
     client = connect(region="us-east-1", endpoint_url=dynamodb_url, read_timeout_s=30.0)
     clauses = Clauses()
-    client.meta.events.register("provide-client-params.dynamodb", clauses.note)
+    tap(client, clauses.note)
 
     run_contracts(bench_maker(client, dynamodb_client))
     rule_accounts(client, table)

@@ -7,6 +7,7 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
 
+from tests.dynamodb import scan
 from tests.torture.plan import Plan
 from tests.torture.report import Report
 
@@ -15,24 +16,22 @@ type Row = dict[str, Any]
 
 def read_table(client: Any, table: str) -> list[Row]:
     """Return every item, as plain values."""
-    pages = client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
-    return [_read(item) for page in pages for item in page["Items"]]
+    return [_read(item) for item in scan(client, table)]
 
 
 def read_partitions(client: Any, table: str, *pks: str) -> list[Row]:
-    """Return the items of some partitions, as plain values."""
-    paginator = client.get_paginator("query")
-    return [
-        _read(item)
-        for pk in pks
-        for page in paginator.paginate(
+    """Return the items of some partitions, as plain values; each has less than a page."""
+    pages = [
+        client.query(
             TableName=table,
             ConsistentRead=True,
             KeyConditionExpression="pk = :pk",
             ExpressionAttributeValues={":pk": {"S": pk}},
         )
-        for item in page["Items"]
+        for pk in pks
     ]
+    assert not any("LastEvaluatedKey" in page for page in pages)
+    return [_read(item) for page in pages for item in page["Items"]]
 
 
 def _read(item: Row) -> Row:

@@ -1,4 +1,4 @@
-"""A wire to DynamoDB that fails, as a hook of botocore's: `before-send` answers in its place.
+"""A wire to DynamoDB that fails, in the place of the client's own: below its tries and its reading.
 
 lost before        the request never arrives           lost after     it takes effect, no answer
 late               no answer; it arrives seconds later twice          two copies, at once
@@ -9,19 +9,18 @@ kill before/after  SIGKILL of this process             kill is chosen by verb, n
 What is late comes from whoever `post_later` is, so also when this process is dead.
 """
 
-import io
 import json
 import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPMessage
 from typing import Any
 
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
-from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
-from botocore.httpsession import URLLib3Session
+from tollgate.aws.errors import AwsUnansweredError
+from tollgate.aws.wire import Answer, Wire
 
 FAULTS = (
     "lost before",
@@ -124,54 +123,54 @@ class FaultyWire:
         """`post_later` delivers parcels, also when this process is dead."""
         self.faults = Faults(dice=random.Random(0))
         self._post_later = post_later
-        self._session = URLLib3Session(timeout=30)
-        client.meta.events.register("before-send.dynamodb", self._send)
+        self._wire: Wire = client._wire
+        client._wire = self
 
-    def _send(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
+    def post(self, headers: dict[str, str], body: bytes, *, is_fresh: bool = False) -> Answer:
+        """Do what the client's own wire does, or what befalls it."""
         faults = self.faults
-        operation = request.headers["X-Amz-Target"].decode().partition(".")[2]
-        verb = name_verb(operation, json.loads(request.body))
+        operation = headers["x-amz-target"].partition(".")[2]
+        verb = name_verb(operation, json.loads(body))
         faults.die(f"{verb} before")
-        response = self._deliver(request, faults.choose(verb))
+        answer = self._deliver(headers, body, faults.choose(verb), is_fresh=is_fresh)
         faults.die(f"{verb} after")
-        return response
+        return answer
 
-    def _deliver(self, request: AWSPreparedRequest, fault: str) -> AWSResponse:
+    def close(self) -> None:
+        """Close the client's own wire."""
+        self._wire.close()
+
+    def _deliver(
+        self, headers: dict[str, str], body: bytes, fault: str, *, is_fresh: bool
+    ) -> Answer:
         if fault == "lost before":
-            raise ConnectionClosedError(endpoint_url=request.url)
+            raise AwsUnansweredError(fault)
         if fault == "late":
-            self._post_later(self._pack(request))
-            raise ReadTimeoutError(endpoint_url=request.url, error=None)
+            self._post_later(self._pack(headers, body))
+            raise AwsUnansweredError(fault)
         if fault in ("throttled", "500"):
-            return _refuse(request.url, fault)
+            return _refuse(fault)
         if fault == "slow":
             time.sleep(self.faults.dice.uniform(0.02, 0.2))
         if fault == "copy later":
-            self._post_later(self._pack(request))
-        response = self._session.send(request)
+            self._post_later(self._pack(headers, body))
+        answer = self._wire.post(headers, body, is_fresh=is_fresh)
         if fault == "twice":
-            self._session.send(request)
+            self._wire.post(headers, body)
         if fault == "lost after":
-            raise ReadTimeoutError(endpoint_url=request.url, error=None)
-        return _refuse(request.url, "500") if fault == "500 after" else response
+            raise AwsUnansweredError(fault)
+        return _refuse("500") if fault == "500 after" else answer
 
-    def _pack(self, request: AWSPreparedRequest) -> Parcel:
+    def _pack(self, headers: dict[str, str], body: bytes) -> Parcel:
         return Parcel(
-            url=request.url,
-            headers=dict(request.headers.items()),
-            body=request.body,
+            url=f"http://{headers['host']}/",
+            headers=headers,
+            body=body,
             delay_s=self.faults.dice.choice((0.01, 0.1, 0.5, 2.0, 5.0, 20.0)),
         )
 
 
-class _Body(io.BytesIO):
-    """What botocore reads of urllib3's response."""
-
-    def stream(self, **_: object) -> Iterator[bytes]:
-        yield self.read()
-
-
-def _refuse(url: str, fault: str) -> AWSResponse:
+def _refuse(fault: str) -> Answer:
     """Return an error as DynamoDB words it."""
     status, kind = (
         (400, "ProvisionedThroughputExceededException")
@@ -179,5 +178,4 @@ def _refuse(url: str, fault: str) -> AWSResponse:
         else (500, "InternalServerError")
     )
     error = {"__type": f"com.amazonaws.dynamodb.v20120810#{kind}", "message": "injected"}
-    headers = {"content-type": "application/x-amz-json-1.0"}
-    return AWSResponse(url, status, headers, _Body(json.dumps(error).encode()))
+    return Answer(status=status, headers=HTTPMessage(), body=json.dumps(error).encode())

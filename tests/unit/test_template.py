@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -128,8 +127,8 @@ def test_index_of_open_accounts_is_the_stores() -> None:
         def create_table(self, **arguments: Any) -> None:
             made.update(arguments)
 
-        def get_waiter(self, name: str) -> Any:
-            return SimpleNamespace(wait=lambda **_: None)
+        def describe_table(self, **_: Any) -> Any:
+            return {"Table": {"TableStatus": "ACTIVE"}}
 
     create_table(Client(), "t")
     properties = RESOURCES["Table"]["Properties"]

@@ -23,6 +23,16 @@ def make_tls_context(folder: Path = FOLDER) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certifi.where())
 
 
+@cache
+def make_amazon_context(folder: Path = FOLDER) -> ssl.SSLContext:
+    """Return what trusts AWS's own endpoints: Amazon's roots alone, all of them without the layer.
+
+    Source: https://www.amazontrust.com/repository/.
+    """
+    roots = find_amazon_roots(folder)
+    return ssl.create_default_context(cafile=roots) if roots else make_tls_context(folder)
+
+
 def find_amazon_roots(folder: Path = FOLDER) -> str | None:
     """Return the file of Amazon Trust Services' roots, or None where the layer's folder is not."""
     file = folder / _AMAZON

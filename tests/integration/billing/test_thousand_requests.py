@@ -10,7 +10,6 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -32,6 +31,7 @@ from tests.billing_clients import (
     ask_as_script,
     js_round,
 )
+from tests.dynamodb import scan
 from tests.integration.billing.conftest import TODAY, Office
 
 SEED = 20280301
@@ -122,15 +122,9 @@ def overrun(office: Office) -> None:
     assert office.accounts.find_account("alice").balance == 0
 
 
-def scan(office: Office) -> Iterator[dict[str, Any]]:
-    pages = office.client.get_paginator("scan").paginate(TableName=office.table)
-    for page in pages:
-        yield from page["Items"]
-
-
 def read_truth(office: Office) -> Truth:
     """Read the whole table, and check the ledger's own promise on the way."""
-    every = {(item["pk"]["S"], item["sk"]["S"]): item for item in scan(office)}
+    every = {(item["pk"]["S"], item["sk"]["S"]): item for item in scan(office.client, office.table)}
     account = every["ACCOUNT#alice", "ACCOUNT"]
     days = {
         tuple(sk.split("#", 2)[1:]): int(item["quota"]["N"])

@@ -1,7 +1,7 @@
 """Each function's role against what its code asks of DynamoDB: no less, and no more.
 
 DynamoDB Local asks nobody for rights, so a statement that names the wrong partition would be found
-on AWS only. The calls are taken where botocore makes them.
+on AWS only. The calls are taken where the client makes them.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from tollgate.ledger.sweep import sweep
 from tests.contracts.conftest import NOW
 from tests.contracts.test_ledger import ask, record, reservation
 from tests.deployment import Stack, translate
+from tests.taps import tap
 
 type Need = tuple[str, str, str]  # action, resource, partition
 LATER = NOW + timedelta(hours=2)
@@ -61,10 +62,7 @@ def needs(dynamodb_client: Any) -> list[Need]:
     """What the client was asked for so far; empty it where preparations end."""
     found: list[Need] = []
 
-    def take(params: dict[str, Any], model: Any, **_: Any) -> None:
-        found.extend(read_needs(model.name, params))
-
-    dynamodb_client.meta.events.register("provide-client-params.dynamodb.*", take)
+    tap(dynamodb_client, lambda name, parameters: found.extend(read_needs(name, parameters)))
     return found
 
 

@@ -15,6 +15,7 @@ from tollgate.ledger.store import DynamoLedger
 from tollgate.ledger.table import create_table
 
 from tests.contracts.test_ledger import ask, record, reservation
+from tests.dynamodb import scan
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 REQUESTS = 12
@@ -37,9 +38,7 @@ def old_table(dynamodb_client: Any) -> Iterator[str]:
 
 
 def read(client: Any, table: str) -> list[Any]:
-    pages = client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
-    rows = [item for page in pages for item in page["Items"]]
-    return sorted(rows, key=lambda item: (item["pk"]["S"], item["sk"]["S"]))
+    return sorted(scan(client, table), key=lambda item: (item["pk"]["S"], item["sk"]["S"]))
 
 
 def test_books_are_taken_over_whole(dynamodb_client: Any, table: str, old_table: str) -> None:

@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tollgate.aws.botocore_clients import make_botocore_client
+from tollgate.aws.clients import ClientMaker, make_client
 from tollgate.core.keys import key_sha256, make_key
 from tollgate.core.units import Micropoints
 from tollgate.errors import (
@@ -267,13 +269,15 @@ def calls(ledger: DynamoLedger) -> dict[str, Callable[[], object]]:
     }
 
 
-def test_hung_database_is_unavailable_in_bounded_time(silent_port: int) -> None:
+@pytest.mark.parametrize("make", [make_client, make_botocore_client])
+def test_hung_database_is_unavailable_in_bounded_time(silent_port: int, make: ClientMaker) -> None:
     """A database that hangs costs a request its few tries, not its time."""
     client = connect(
         region="us-east-1",
         endpoint_url=f"http://127.0.0.1:{silent_port}",
         read_timeout_s=0.2,
         attempts_max=2,
+        make=make,
     )
     began = time.monotonic()
 
@@ -285,11 +289,13 @@ def test_hung_database_is_unavailable_in_bounded_time(silent_port: int) -> None:
     assert time.monotonic() - began < 30
 
 
-def test_stopped_database_is_unavailable() -> None:
-    """Nothing listens: every verb says so in our word, whatever botocore calls it."""
+@pytest.mark.parametrize("make", [make_client, make_botocore_client])
+def test_stopped_database_is_unavailable(make: ClientMaker) -> None:
+    """Nothing listens: every verb says so in our word, whatever the client calls it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    client = connect(region="us-east-1", endpoint_url=f"http://127.0.0.1:{port}", attempts_max=1)
+    url = f"http://127.0.0.1:{port}"
+    client = connect(region="us-east-1", endpoint_url=url, attempts_max=1, make=make)
 
     for call in calls(DynamoLedger(client, "t")).values():
         with pytest.raises(LedgerUnavailableError):

@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from tollgate.aws.client import THROTTLED_PAUSE_S
+from tollgate.aws.errors import AwsRefusedError
+from tollgate.aws.wire import Limits
 from tollgate.errors import LedgerUnavailableError
 from tollgate.ledger.connection import connect
 from tollgate.ledger.writes import SECONDS_MAX, ConditionalWriter
@@ -15,10 +17,9 @@ WRITE = {"Put": {"TableName": "t", "Item": {}, "ConditionExpression": "attribute
 
 def call_seconds_max() -> float:
     """Return how long one call of the client takes at most: tries that hang, waits between."""
-    config = connect(region="us-east-1", endpoint_url="http://127.0.0.1:9").meta.config
-    tries: int = config.retries["total_max_attempts"]
-    waits_s = sum(2**number for number in range(tries - 1))  # botocore's, at most
-    return float(tries * (config.connect_timeout + config.read_timeout) + waits_s)
+    limits: Limits = connect(region="us-east-1", endpoint_url="http://127.0.0.1:9")._limits
+    waits_s = sum(THROTTLED_PAUSE_S * 2**number for number in range(limits.attempts_max - 1))
+    return limits.attempts_max * limits.attempt_s + waits_s
 
 
 class Database:
@@ -48,11 +49,8 @@ class Database:
         self.clock_s += call_seconds_max() if is_last else self._call_s
         if len(self.began_s) > self._conflicts:
             return {}
-        response: Any = {
-            "Error": {"Code": code},
-            "CancellationReasons": [{"Code": "TransactionConflict"}],
-        }
-        raise ClientError(response, "write")
+        answer = {"CancellationReasons": [{"Code": "TransactionConflict"}]}
+        raise AwsRefusedError(code, status=400, answer=answer)
 
 
 def writer(database: Database) -> ConditionalWriter:

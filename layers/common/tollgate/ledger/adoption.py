@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any
 
 from tollgate.errors import LedgerConflictError
-from tollgate.ledger.connection import reaching_the_ledger
 from tollgate.ledger.items import CATALOG_KEY, Item
+from tollgate.ledger.queries import read_pages
 from tollgate.ledger.writes import ConditionalWriter
 
-# As many as botocore keeps connections.
+# As many as a client keeps connections.
 _WRITERS = 10
 _BATCH = 1000
 
@@ -62,12 +62,7 @@ def _check_at_rest(client: Any, table: str) -> None:
 
 def _scan(client: Any, table: str) -> Iterator[list[Item]]:
     """Yield all items, page by page. The one scan: it is for a table that nobody uses."""
-    pages = client.get_paginator("scan").paginate(
-        TableName=table, ConsistentRead=True, PaginationConfig={"PageSize": _BATCH}
-    )
-    with reaching_the_ledger():
-        for page in pages:
-            yield page["Items"]
+    return read_pages(client.scan, TableName=table, ConsistentRead=True, Limit=_BATCH)
 
 
 def _copy(writer: ConditionalWriter, item: Item) -> bool:

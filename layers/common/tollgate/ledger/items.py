@@ -10,7 +10,7 @@ from typing import Any, cast
 from tollgate.core.units import Micropoints
 from tollgate.ledger.model import Account, Hold, Key, KeyStatus, Outcome, Status, UsageRecord
 
-type Item = dict[str, Any]  # as botocore's low-level client gives and takes it: {"N": "5"}
+type Item = dict[str, Any]  # as DynamoDB's JSON has it: {"N": "5"}
 
 OPEN_INDEX = "open-accounts"  # sparse: only accounts with `open` and `open_since` are in it
 OPEN_PK = "OPEN"

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from tollgate.errors import LedgerUnavailableError
 from tollgate.ledger import items
 from tollgate.ledger.accounts import DynamoAccounts
-from tollgate.ledger.connection import reaching_the_ledger
 from tollgate.ledger.model import Account
+from tollgate.ledger.queries import read_pages
 from tollgate.ledger.store import DynamoLedger
 
 
@@ -31,7 +30,8 @@ class DynamoSweptLedger(DynamoLedger):
 
     def open_accounts(self, before: datetime) -> Iterator[str]:
         """Yield the accounts whose `open_since` is before, the oldest first."""
-        pages = self._client.get_paginator("query").paginate(
+        pages = read_pages(
+            self._client.query,
             TableName=self._table,
             IndexName=items.OPEN_INDEX,
             KeyConditionExpression="#open = :open AND open_since < :before",
@@ -41,12 +41,9 @@ class DynamoSweptLedger(DynamoLedger):
                 ":before": items.text(items.format_time(before)),
             },
         )
-        with reaching_the_ledger():
-            for page in pages:
-                if "Items" not in page:
-                    raise LedgerUnavailableError  # not the database's answer, whatever its status
-                for item in page["Items"]:
-                    yield item["pk"]["S"].partition("#")[2]
+        for page in pages:
+            for item in page:
+                yield item["pk"]["S"].partition("#")[2]
 
     def find_account(self, account_id: str) -> Account:
         """Return the account, read consistently."""

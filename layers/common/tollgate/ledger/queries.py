@@ -1,6 +1,6 @@
 """The one way items are read in bulk: a query on one partition, page after page. Never a scan."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tollgate.errors import LedgerUnavailableError
@@ -35,18 +35,33 @@ def query(
     if sk is not None:
         condition += " AND sk BETWEEN :first AND :last"
         values |= {":first": items.text(sk[0]), ":last": items.text(sk[1])}
-    projection = {} if attributes is None else {"ProjectionExpression": attributes}
-    pages = client.get_paginator("query").paginate(
+    question: Item = {} if attributes is None else {"ProjectionExpression": attributes}
+    question |= {} if page_items_max is None else {"Limit": page_items_max}
+    for page in read_pages(
+        client.query,
         TableName=table,
         KeyConditionExpression=condition,
         ExpressionAttributeValues=values,
         ScanIndexForward=not is_newest_first,
         ConsistentRead=is_consistent,
-        PaginationConfig={"PageSize": page_items_max},
-        **projection,
-    )
-    with reaching_the_ledger():
-        for page in pages:
-            if "Items" not in page:
-                raise LedgerUnavailableError  # not the database's answer, whatever its status
-            yield from page["Items"]
+        **question,
+    ):
+        yield from page
+
+
+def read_pages(read: Callable[..., Any], **question: Any) -> Iterator[list[Item]]:
+    """Yield the items of a query or a scan, page after page; each is read when it is needed.
+
+    Raises: LedgerUnavailableError; also where an answer is no page, whatever its status, or says
+        that it ended where it began, which would never end.
+    """
+    while True:
+        with reaching_the_ledger():
+            answer = read(**question)
+        page, last = answer.get("Items"), answer.get("LastEvaluatedKey")
+        if not isinstance(page, list) or (last and last == question.get("ExclusiveStartKey")):
+            raise LedgerUnavailableError
+        yield page
+        if not last:
+            return
+        question["ExclusiveStartKey"] = last

@@ -22,7 +22,9 @@ from tollgate.ledger.model import UsageRecord
 from tollgate.ledger.queries import query
 
 _SPAN_DAYS = 50
-_READS_AT_ONCE = 10  # 400 days, the open ones and the account: as many as botocore's pool has
+_READS_AT_ONCE = (
+    10  # 400 days, the open ones and the account: as many connections as a client keeps
+)
 _COSTS_MAX = 200_000  # even with names of one letter, beyond what Lambda hands on in one answer
 _OPEN_DAYS = 2  # a request lasts minutes, so no day before yesterday changes any more
 _SNAPSHOT_ATTEMPTS_MAX = 3

@@ -1,14 +1,21 @@
 """The table as template.yaml makes it, for databases on this machine."""
 
+import time
 from typing import Any
 
-from botocore.exceptions import ClientError
-
+from tollgate.aws.errors import AwsRefusedError
+from tollgate.errors import LedgerUnavailableError
 from tollgate.ledger.items import OPEN_INDEX
+
+_READY_WITHIN_S = 25.0
+_LOOK_EVERY_S = 0.2
 
 
 def create_table(client: Any, name: str) -> None:
-    """Create the table `name` if it is not there; returns when it can be used."""
+    """Create the table `name` if it is not there; returns when it can be used.
+
+    Raises: AwsError; LedgerUnavailableError: it still cannot.
+    """
     try:
         client.create_table(
             TableName=name,
@@ -28,10 +35,14 @@ def create_table(client: Any, name: str) -> None:
                 }
             ],
         )
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ResourceInUseException":
+    except AwsRefusedError as error:
+        if error.code != "ResourceInUseException":
             raise
-    client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
+    ends_at = time.monotonic() + _READY_WITHIN_S
+    while client.describe_table(TableName=name)["Table"]["TableStatus"] != "ACTIVE":
+        if time.monotonic() > ends_at:
+            raise LedgerUnavailableError
+        time.sleep(_LOOK_EVERY_S)
 
 
 def _keys(partition: str, sort: str) -> list[dict[str, str]]:

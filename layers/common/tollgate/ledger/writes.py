@@ -1,7 +1,7 @@
 """Conditional writes to one item, and what the item said where it refused.
 
-Hand-written because boto3 has no such thing: it raises for a refusal, which is an answer here, and
-does not wait for the transaction that a write met.
+A client raises for a refusal, which is an answer here, and does not wait for the transaction that a
+write met.
 """
 
 import random
@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
-
+from tollgate.aws.errors import AwsRefusedError
 from tollgate.errors import LedgerUnavailableError
 from tollgate.ledger.connection import reaching_the_ledger
 from tollgate.ledger.items import Item
@@ -95,9 +94,9 @@ class ConditionalWriter:
                         ReturnValuesOnConditionCheckFailure="ALL_OLD",
                         **arguments,
                     )
-            except ClientError as error:
-                if error.response["Error"]["Code"] == _REFUSED:
-                    return Answer(is_written=False, item=error.response.get("Item", {}))
+            except AwsRefusedError as error:
+                if error.code == _REFUSED:
+                    return Answer(is_written=False, item=error.answer.get("Item", {}))
             else:
                 return Answer(is_written=True, item=answer.get("Attributes", {}))
         raise LedgerUnavailableError
@@ -111,8 +110,8 @@ class ConditionalWriter:
             try:
                 with reaching_the_ledger():
                     self._client.transact_write_items(TransactItems=list(writes))
-            except ClientError as error:
-                reasons = error.response.get("CancellationReasons", [])
+            except AwsRefusedError as error:
+                reasons = error.answer.get("CancellationReasons", [])
                 codes = {reason.get("Code", "None") for reason in reasons}
                 if "ConditionalCheckFailed" in codes:
                     return [_read_reason(reason) for reason in reasons]

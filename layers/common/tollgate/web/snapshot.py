@@ -4,8 +4,9 @@
 
 A copy may wake days later on another machine, and many do: a connection would be dead, a cache of
 keys or prices old, a monotonic clock another's, and each one's `random` the same. So nothing that a
-part holds goes into the snapshot. What does is what making a part costs: modules, botocore's models
-of services, the TLS context, the tokenizer's ranks; none of that changes with time.
+part holds goes into the snapshot. What does is what making a part costs: modules, botocore's among
+them since SnapStart's keys are asked of an address, the TLS context, the tokenizer's ranks; none of
+that changes with time.
 
 Ids and keys are drawn from the system's randomness, which differs in each copy. Without SnapStart
 no hook is called. Source: AWS, "Implement code before or after Lambda function snapshots" and

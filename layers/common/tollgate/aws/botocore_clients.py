@@ -1,29 +1,35 @@
-"""botocore's clients, made to start quickly: it reads of its data what a client here needs.
+"""botocore's clients, for whoever's AWS is not Lambda's as it comes; made to start quickly.
 
 As it comes, botocore lists the data of 400 services, reads 1.2 MB of their endpoints and builds
 a machine for endpoint rules, most of which DynamoDB in a known region does not need. All that is
 changed is what its loader answers, by the loader's public methods. Credentials, signatures,
 time-outs and retries are botocore's own, and so is what `AWS_ENDPOINT_URL…`, profiles and the
 other variables of AWS's tools do. Who asks for FIPS or dual-stack endpoints, or names a service
-that is not listed here, gets botocore's whole data.
+that is not listed here, gets botocore's whole data. Its errors are turned into this package's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import Loader
 from botocore.session import get_session
 
+from tollgate.aws.clients import LOCAL_KEYS, is_local
+from tollgate.aws.errors import AwsRefusedError, AwsUnansweredError
+from tollgate.aws.wire import Limits
 from tollgate.settings import read_environment
 from tollgate.trust import find_amazon_roots
 
 _SERVICES = ("dynamodb", "secretsmanager")
-_MODELS = ("service-2", "paginators-1", "waiters-2")
+_MODEL = "service-2"
 _PARTITIONS = ("aws", "aws-us-gov")
 _CHANGES = ("AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "AWS_CONFIG_FILE", "REQUESTS_CA_BUNDLE")
 _UNUSUAL = ("use_fips_endpoint", "use_dualstack_endpoint")
+# What botocore's parser fails with where an answer has not the shape that its model says.
+_PARSERS_ERRORS = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 class LeanLoader(Loader):  # type: ignore[misc] # botocore has no types
@@ -36,7 +42,7 @@ class LeanLoader(Loader):  # type: ignore[misc] # botocore has no types
 
     def list_available_services(self, type_name: str) -> list[str]:
         """Return the services, none for the kind of file that has the rules."""
-        return list(_SERVICES) if type_name in _MODELS else []
+        return list(_SERVICES) if type_name == _MODEL else []
 
     def load_data_with_path(self, name: str) -> tuple[Any, str]:
         """Return a file's data and its path; of the endpoints what partitions have in common."""
@@ -68,27 +74,72 @@ def get_loader(*, is_lean: bool = True) -> Any:
     return LeanLoader() if is_lean else Loader()
 
 
-def make_client(
-    service: str,
-    *,
-    region: str,
-    config: Config,
-    endpoint_url: str | None = None,
-    **credentials: str,
-) -> Any:
-    """Return a low-level client of botocore's. `credentials`: as `create_client` calls them."""
+class TranslatingClient:
+    """A low-level client of botocore's that raises this package's errors."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what botocore's client has under that name."""
+        found = getattr(self._client, name)
+        return _translate(found) if callable(found) else found
+
+
+def _translate(call: Callable[..., Any]) -> Callable[..., Any]:
+    def run(*arguments: Any, **parameters: Any) -> Any:
+        try:
+            return call(*arguments, **parameters)
+        except ClientError as error:
+            told = error.response
+            status = told.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            raise AwsRefusedError(told["Error"]["Code"], status=status, answer=told) from error
+        except (BotoCoreError, *_PARSERS_ERRORS) as error:
+            raise AwsUnansweredError(type(error).__name__) from error
+
+    return run
+
+
+def make_botocore_client(
+    service: str, *, region: str, limits: Limits, endpoint_url: str | None = None
+) -> TranslatingClient:
+    """Return a client of a service. It is a `clients.ClientMaker`.
+
+    Raises: AwsUnansweredError: a profile or another setting of AWS's tools is wrong.
+    """
+    create = _translate(_create)
+    return TranslatingClient(create(service, region, limits, endpoint_url))
+
+
+def _create(service: str, region: str, limits: Limits, endpoint_url: str | None) -> Any:
     session = get_session()
     is_lean = service in _SERVICES and not any(
         session.get_config_variable(name) for name in _UNUSUAL
     )
     session.register_component("data_loader", get_loader(is_lean=is_lean))
+    keys = LOCAL_KEYS if is_local(endpoint_url) else None
     return session.create_client(
         service,
         region_name=region,
         endpoint_url=endpoint_url,
-        config=config,
+        config=_make_config(limits, is_local=keys is not None),
         verify=_choose_roots(session, region, endpoint_url),
-        **credentials,
+        aws_access_key_id=keys and keys.access_key,
+        aws_secret_access_key=keys and keys.secret_key,
+    )
+
+
+def _make_config(limits: Limits, *, is_local: bool) -> Config:
+    return Config(
+        connect_timeout=limits.connect_timeout_s,
+        read_timeout=limits.read_timeout_s,
+        retries={"mode": "standard", "total_max_attempts": limits.attempts_max},
+        tcp_keepalive=True,
+        # A fifth of a call's CPU: checking what the store's own code made, by the service's
+        # model, and putting together how botocore introduces itself, for each call anew.
+        parameter_validation=False,
+        user_agent="tollgate",
+        proxies={} if is_local else None,
     )
 
 

@@ -1,22 +1,28 @@
-"""botocore's lean clients do what its own do, but for the reading."""
+"""botocore's clients with a lean loader do what its own do, but for the reading."""
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSRequest, AWSResponse
-from botocore.config import Config
 from botocore.loaders import Loader
 from botocore.session import get_session
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from tollgate import aws_clients, trust
-from tollgate.aws_clients import make_client
+from tollgate import trust
+from tollgate.aws import botocore_clients
+from tollgate.aws.botocore_clients import make_botocore_client as make_botocores
+from tollgate.aws.client import AwsClient
+from tollgate.aws.clients import make_client
+from tollgate.aws.errors import AwsUnansweredError
+from tollgate.aws.wire import Answer, Limits
+from tollgate.trust import make_amazon_context
 
 from tests.fakes.replay_upstream import serve_in_thread
 
@@ -24,28 +30,36 @@ WHOLE = Loader()  # reads all that botocore reads, once
 REGIONS = [
     region for one in WHOLE.load_data("partitions")["partitions"] for region in one["regions"]
 ]
-QUICK = Config(retries={"mode": "standard", "total_max_attempts": 3}, read_timeout=1)
+USUAL_REGIONS = [
+    region
+    for one in WHOLE.load_data("partitions")["partitions"]
+    for region in one["regions"]
+    if one["id"] in ("aws", "aws-us-gov") and "global" not in region
+]
+QUICK = Limits(connect_timeout_s=1.0, read_timeout_s=1.0, attempts_max=3)
 CALLS: dict[str, Callable[[Any], Any]] = {
     "dynamodb": lambda client: client.get_item(TableName="t", Key={"pk": {"S": "p"}}),
     "secretsmanager": lambda client: client.get_secret_value(SecretId="s"),
 }
-KEYS = {"aws_access_key_id": "AKID", "aws_secret_access_key": "secret"}
+KEYS = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "secret"}
 
 
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No profile and no role of the machine's own."""
+    """Keys of a test's; no profile and no role of the machine's own."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "REQUESTS_CA_BUNDLE")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
 
 
 def make_plain_client(service: str, region: str) -> Any:
     session = get_session()
     session.register_component("data_loader", WHOLE)
-    return session.create_client(service, region_name=region, config=QUICK, **KEYS)
+    return session.create_client(service, region_name=region)
 
 
 def send(client: Any, service: str) -> AWSRequest:
@@ -74,10 +88,52 @@ def scope_of(request: AWSRequest) -> tuple[str, ...]:
 def test_endpoint_and_scope_are_botocores(service: str, region: str) -> None:
     """In every region of every partition, without the rules that botocore would read for it."""
     expected = send(make_plain_client(service, region), service)
-    found = send(make_client(service, region=region, config=QUICK, **KEYS), service)
+    found = send(make_botocores(service, region=region, limits=QUICK), service)
 
     assert (found.url, scope_of(found)) == (expected.url, scope_of(expected))
     assert found.headers["x-amz-target"] == expected.headers["x-amz-target"]
+
+
+class Wire:
+    """Takes a call and gives no answer."""
+
+    def __init__(self) -> None:
+        self.headers: dict[str, str] = {}
+
+    def post(self, headers: dict[str, str], _: bytes, *, is_fresh: bool) -> Answer:
+        self.headers = headers
+        raise AwsUnansweredError
+
+    def close(self) -> None:
+        """Have nothing to close."""
+
+
+@pytest.mark.parametrize("service", CALLS)
+@pytest.mark.parametrize("region", USUAL_REGIONS)
+def test_lean_endpoint_and_scope_are_botocores(
+    monkeypatch: pytest.MonkeyPatch, service: str, region: str
+) -> None:
+    """In every region in which the lean client is used: AWS's usual ones and GovCloud's."""
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "chat")
+    expected = send(make_plain_client(service, region), service)
+    client, wire = make_client(service, region=region, limits=QUICK), Wire()
+    assert isinstance(client, AwsClient)
+    assert f"https://{client._wire._host}/" == expected.url
+    assert client._wire._tls is make_amazon_context()
+
+    client._wire = wire
+    with pytest.raises(AwsUnansweredError):
+        CALLS[service](client)
+
+    [scope] = re.findall(r"Credential=AKID/\d{8}/([^,]+),", wire.headers["authorization"])
+    assert tuple(scope.split("/")) == scope_of(expected)
+    assert f"https://{wire.headers['host']}/" == expected.url
+    for name in ("x-amz-target", "content-type"):
+        assert wire.headers[name] == _text(expected.headers[name])
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode()
 
 
 @pytest.mark.parametrize("variable", ["AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"])
@@ -89,7 +145,7 @@ def test_unusual_endpoints_are_botocores(
     monkeypatch.setenv(variable, "true")
     usual = f"https://dynamodb.{region}.amazonaws.com/"
     expected = send(make_plain_client("dynamodb", region), "dynamodb")
-    found = send(make_client("dynamodb", region=region, config=QUICK, **KEYS), "dynamodb")
+    found = send(make_botocores("dynamodb", region=region, limits=QUICK), "dynamodb")
 
     assert found.url == expected.url
     assert (found.url == usual) is (region == "us-gov-west-1" and "FIPS" in variable)
@@ -102,7 +158,7 @@ def test_endpoint_and_keys_of_the_environment(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
 
-    request = send(make_client("dynamodb", region="eu-west-1", config=QUICK), "dynamodb")
+    request = send(make_botocores("dynamodb", region="eu-west-1", limits=QUICK), "dynamodb")
 
     assert request.url == "https://dynamodb.vpce.example/"
     assert scope_of(request) == ("eu-west-1", "dynamodb", "aws4_request")
@@ -120,9 +176,11 @@ def test_keys_of_a_containers_role(monkeypatch: pytest.MonkeyPatch) -> None:
         return JSONResponse(keys | {"Expiration": "2099-01-01T00:00:00Z"})
 
     with serve_in_thread(Starlette(routes=[Route("/role", answer)])) as url:
+        for name in KEYS:
+            monkeypatch.delenv(name)
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{url}/role")
         monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "let-me-in")
-        request = send(make_client("dynamodb", region="us-east-1", config=QUICK), "dynamodb")
+        request = send(make_botocores("dynamodb", region="us-east-1", limits=QUICK), "dynamodb")
 
     assert asked == ["let-me-in"]
     assert request.headers["x-amz-security-token"] in ("of-role", b"of-role")
@@ -137,18 +195,23 @@ def test_failures_are_tried_again() -> None:
         return JSONResponse({} if len(asked) == 3 else {"message": "no"}, 200 if asked[2:] else 500)
 
     with serve_in_thread(Starlette(routes=[Route("/", answer, methods=["POST"])])) as url:
-        client = make_client("dynamodb", region="us-east-1", config=QUICK, endpoint_url=url, **KEYS)
+        client = make_botocores("dynamodb", region="us-east-1", limits=QUICK, endpoint_url=url)
         CALLS["dynamodb"](client)
 
     assert asked == [{"TableName": "t", "Key": {"pk": {"S": "p"}}}] * 3
 
 
-def test_tables_can_be_waited_for() -> None:
-    """`make run` makes its table by the same client, whose waiters and pages are there."""
-    client = make_client("dynamodb", region="us-east-1", config=QUICK, **KEYS)
-
-    assert client.get_waiter("table_exists").config.operation == "DescribeTable"
-    assert client.can_paginate("query")
+def test_settings_that_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A profile that is nowhere is an error of ours, and so is a lack of keys."""
+    with monkeypatch.context() as patch:
+        patch.setenv("AWS_PROFILE", "nowhere")
+        with pytest.raises(AwsUnansweredError):
+            make_client("dynamodb", region="us-east-1", limits=QUICK)
+    for name in KEYS:
+        monkeypatch.delenv(name)
+    client = make_client("dynamodb", region="us-east-1", limits=QUICK)
+    with pytest.raises(AwsUnansweredError):
+        CALLS["dynamodb"](client)
 
 
 @pytest.fixture
@@ -156,7 +219,9 @@ def roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A layer's file of Amazon's roots."""
     file = tmp_path / "amazon.pem"
     file.touch()
-    monkeypatch.setattr(aws_clients, "find_amazon_roots", lambda: trust.find_amazon_roots(tmp_path))
+    monkeypatch.setattr(
+        botocore_clients, "find_amazon_roots", lambda: trust.find_amazon_roots(tmp_path)
+    )
     return file
 
 
@@ -189,7 +254,7 @@ def test_amazons_roots_are_for_awss_own_endpoints(
     """Elsewhere botocore trusts whom it would trust, or whom the operator says."""
     if variable:
         monkeypatch.setenv(*variable)
-    client = make_client("dynamodb", region=region, config=QUICK, endpoint_url=endpoint_url, **KEYS)
+    client = make_botocores("dynamodb", region=region, limits=QUICK, endpoint_url=endpoint_url)
 
     assert (verify_of(client) == str(roots)) is is_amazons
     if variable == ("AWS_CA_BUNDLE", "/own.pem"):

@@ -1,0 +1,1 @@
+"""AWS's services by signed JSON over kept connections: DynamoDB and Secrets Manager."""

@@ -4,8 +4,10 @@ import re
 from dataclasses import dataclass, field
 
 _SIZE = re.compile(rb"([0-9a-fA-F]+)\r\n")
-_FIRST = b'"choices"'
-_END = b"[DONE]"
+_CHUNK = b'"choices"'
+_TEXT = re.compile(rb'"content": ?"[^"]')
+_END = re.compile(rb"\[DONE\]")
+_MARK_BYTES_MAX = 16
 
 
 class WrongAnswerError(Exception):
@@ -35,8 +37,11 @@ class Arrivals:
 
     @property
     def first_s(self) -> float:
-        """Return the seconds until the first chunk of the answer was there."""
-        return self._find(_FIRST) - self.asked_s
+        """Return the seconds until the first chunk with a text was there.
+
+        The one before it has only the role, and is held back by who may still ask another vendor.
+        """
+        return self._find(_TEXT) - self.asked_s
 
     @property
     def wall_s(self) -> float:
@@ -45,7 +50,7 @@ class Arrivals:
 
     def count_chunks(self) -> int:
         """Return how many chunks of a completion came."""
-        return self.body.count(_FIRST)
+        return self.body.count(_CHUNK)
 
     def check(self, chunks: int) -> "Arrivals":
         """Return itself.
@@ -53,21 +58,21 @@ class Arrivals:
         Raises: WrongAnswerError: it has less than so many chunks, or no end.
         """
         body = self.body
-        if body.count(_FIRST) < chunks or _END not in body[-2000:]:
+        if body.count(_CHUNK) < chunks or _END.search(body[-2000:]) is None:
             raise WrongAnswerError(
-                f"{body.count(_FIRST)} of {chunks} chunks: {body[:600]!r} … {body[-200:]!r}"
+                f"{body.count(_CHUNK)} of {chunks} chunks: {body[:600]!r} … {body[-200:]!r}"
             )
         return self
 
-    def _find(self, mark: bytes, *, is_last: bool = False) -> float:
+    def _find(self, mark: re.Pattern[bytes], *, is_last: bool = False) -> float:
         """Return when the read came that brought `mark`; a read may end in the midst of one."""
         before = b""
         reads = self.reads[-20:] if is_last else self.reads
         for at_s, data in reads:
-            if mark in before + data:
+            if mark.search(before + data):
                 return at_s
-            before = data[-len(mark) :]
-        raise WrongAnswerError(f"no {mark!r} in {self.body[:600]!r}")
+            before = data[-_MARK_BYTES_MAX:]
+        raise WrongAnswerError(f"no {mark.pattern!r} in {self.body[:600]!r}")
 
 
 def dechunk(raw: bytes) -> bytes:

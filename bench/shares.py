@@ -23,7 +23,7 @@ async def stretch(gateway: Gateway, rate: int) -> float:
     """Return how many times as long as it was sent a stream takes to arrive."""
     plan = Plan(chunks=round(rate * _STREAM_S), rate=rate)
     arrivals, _ = await ask(gateway, plan)
-    return (arrivals.wall_s - arrivals.first_s) / (plan.chunks / rate)
+    return (arrivals.wall_s - arrivals.first_s) / ((plan.chunks - 1) / rate)
 
 
 async def find_limit(gateway: Gateway) -> int:

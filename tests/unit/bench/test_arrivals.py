@@ -33,10 +33,16 @@ def test_the_head_of_an_http_answer_is_no_part_of_its_body() -> None:
     assert with_head.body == _arrivals((2.0, framed)).body == _CHUNK + _END
 
 
-def test_the_first_chunk_is_there_when_its_last_byte_of_the_mark_is() -> None:
-    """A comment before it does not count; a mark may lie across two reads."""
-    arrivals = _arrivals((1.5, b": keep-alive\n\n"), (2.0, b'data: {"cho'), (3.0, b'ices":[]}'))
-    assert arrivals.first_s == pytest.approx(2.0)
+def test_the_first_chunk_is_there_when_its_text_is() -> None:
+    """Neither a comment nor the role counts; a mark may lie across two reads."""
+    arrivals = _arrivals(
+        (1.5, b": keep-alive\n\n"),
+        (2.0, b'{"choices":[{"delta":{"role":"assistant","content":""}}]}'),
+        (3.0, b'{"choices":[{"delta":{"conte'),
+        (4.0, b'nt": "a"}}]}'),
+        (5.0, b'{"choices":[{"delta":{"content":"b"}}]}'),
+    )
+    assert arrivals.first_s == pytest.approx(3.0)
 
 
 def test_the_wall_ends_with_done() -> None:

@@ -57,7 +57,7 @@ class Desk:
 
 @cache
 def get_desk() -> Desk:
-    """Return the process's desk; tests override this dependency."""
+    """Return the process's desk, made at first use."""
     services = make_services(settings)
     return Desk(
         services=services,
@@ -66,7 +66,15 @@ def get_desk() -> Desk:
     )
 
 
-AtDesk = Annotated[Desk, Depends(get_desk)]
+async def find_desk() -> Desk:
+    """Return the desk; tests override this dependency.
+
+    A coroutine, since FastAPI gives a plain function a thread, which takes longer than it does.
+    """
+    return get_desk()
+
+
+AtDesk = Annotated[Desk, Depends(find_desk)]
 
 
 async def get_key(request: Request, desk: AtDesk) -> Key:
@@ -77,7 +85,7 @@ async def get_key(request: Request, desk: AtDesk) -> Key:
     return await desk.services.authenticator.authenticate(request.headers.get("authorization"))
 
 
-def get_days(
+async def get_days(
     key: Annotated[Key, Depends(get_key)],  # noqa: ARG001 - who calls is asked before what for
     desk: AtDesk,
     start_date: str | None = None,

@@ -34,13 +34,13 @@ app = create_typed_app(
 
 @cache
 def get_services() -> Services:
-    """Return the process's services; tests override this dependency."""
+    """Return the process's services, made at first use."""
     return make_services(settings)
 
 
 @cache
 def get_metering() -> Metering:
-    """Return the process's metering; tests override this dependency."""
+    """Return the process's metering, made at first use."""
     services = get_services()
     http, keys = new_http_client(), make_key_source(settings)
     board = DynamoRestBoard(services.client, settings.table)
@@ -51,11 +51,24 @@ def get_metering() -> Metering:
     )
 
 
+async def find_services() -> Services:
+    """Return the services; tests override this dependency.
+
+    A coroutine, since FastAPI gives a plain function a thread, which takes longer than it does.
+    """
+    return get_services()
+
+
+async def find_metering() -> Metering:
+    """Return the metering; tests override this dependency."""
+    return get_metering()
+
+
 @app.post("/v1/chat/completions")
 async def create_chat_completion(
     request: Request,
-    services: Annotated[Services, Depends(get_services)],
-    metering: Annotated[Metering, Depends(get_metering)],
+    services: Annotated[Services, Depends(find_services)],
+    metering: Annotated[Metering, Depends(find_metering)],
 ) -> Response:
     """Answer a chat request; the response itself reserves, calls, relays and settles."""
     key = await services.authenticator.authenticate(request.headers.get("authorization"))

@@ -105,8 +105,8 @@ def _in_lambda(
     """Return the app with a Lambda's context for each request, each the next sandbox's."""
     turns = itertools.cycle(meterings)
     function.app.dependency_overrides = {
-        function.get_services: lambda: services,
-        function.get_metering: lambda: next(turns),
+        function.find_services: lambda: services,
+        function.find_metering: lambda: next(turns),
     }
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -83,7 +83,7 @@ def office(dynamodb_url: str, dynamodb_client: Any, table: str) -> Iterator[Offi
         statements=DynamoStatements(services.client, table),
         today=lambda: made.today,
     )
-    function.app.dependency_overrides[function.get_desk] = lambda: made.desk
+    function.app.dependency_overrides[function.find_desk] = lambda: made.desk
     with serve_in_thread(function.app) as root:
         made.root = root
         yield made

@@ -164,8 +164,8 @@ def open_site(dynamodb_url: str, dynamodb_client: Any, table: str, tmp_path: Pat
             )
             apps = {name: load_function(name) for name in ("chat", "images")}
             for function in apps.values():
-                function.app.dependency_overrides[function.get_services] = lambda: services
-                function.app.dependency_overrides[function.get_metering] = lambda: metering
+                function.app.dependency_overrides[function.find_services] = lambda: services
+                function.app.dependency_overrides[function.find_metering] = lambda: metering
             accounts = DynamoAccounts(dynamodb_client, table)
             try:
                 yield Site(

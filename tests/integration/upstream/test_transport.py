@@ -12,7 +12,7 @@ import httpx
 import pytest
 import trustme
 from tollgate.upstream.pieces import Pieces
-from tollgate.upstream.transport import WATCH, AiohttpTransport, NoHttpError
+from tollgate.upstream.transport import WATCH, AiohttpTransport, DirectClient, NoHttpError
 
 from tests.fakes.scripted_server import DONE, PAUSE, Script, answer, hang, raw, serving, stream
 
@@ -39,10 +39,7 @@ async def client(tls: ssl.SSLContext | None = None) -> AsyncIterator[httpx.Async
     made = AiohttpTransport(
         tls=tls or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), connections_max=2, idle_s=60
     )
-    async with (
-        asyncio.timeout(20),
-        httpx.AsyncClient(transport=made, trust_env=False, timeout=None) as http,  # noqa: S113
-    ):
+    async with asyncio.timeout(20), DirectClient(made) as http:
         yield http
 
 
@@ -90,6 +87,27 @@ async def test_all_that_came_is_read_before_the_break(
 
     assert body == b"".join(EVENTS)
     assert is_error is is_broken
+
+
+async def test_cookies_stay_with_their_answer() -> None:
+    """The next request may be another caller's."""
+    bake = answer(b"{}", head="set-cookie: session=one; path=/\r\n")
+    async with serving(bake) as server, client() as http:
+        for _ in range(2):
+            response = await http.send(post(http, server.base_url))
+            assert response.headers["set-cookie"] == "session=one; path=/"
+
+    assert len(server.headers) == 2
+    assert all("cookie" not in headers for headers in server.headers)
+
+
+async def test_redirects_are_not_followed() -> None:
+    """A POST with a key must not wander."""
+    away = answer(b"{}", status=307, head="location: http://127.0.0.1:1/\r\n")
+    async with serving(away) as server, client() as http:
+        response = await http.send(post(http, server.base_url))
+
+    assert (response.status_code, len(server.headers)) == (307, 1)
 
 
 async def test_connection_is_kept_after_a_whole_answer() -> None:

@@ -10,10 +10,12 @@ from tollgate.core.catalog import ImageTokens, Model
 from tollgate.core.encodings import load_encoding
 from tollgate.core.tokens import (
     PIECES_MAX,
+    QUICK_CHARACTERS_MAX,
     TEXT_CHARACTERS_MAX,
     WINDOW_CHARACTERS,
     count_prompt,
     count_text,
+    is_quickly_counted,
 )
 
 PROSE = (
@@ -322,3 +324,38 @@ def test_unknown_parts_count_by_their_size() -> None:
 
     assert found.tokens == MODEL.context_tokens_max
     assert found.text_tokens < 10
+
+
+def _messages(*contents: object) -> dict[str, object]:
+    return {"messages": [{"role": "user", "content": content} for content in contents]}
+
+
+@pytest.mark.parametrize(
+    ("body", "is_quick"),
+    [
+        (_messages("Hello"), True),
+        (_messages(*["a"] * 100), True),
+        (_messages(*["a"] * 101), False),
+        (_messages("a" * (QUICK_CHARACTERS_MAX - len("user"))), True),
+        (_messages("a" * QUICK_CHARACTERS_MAX), False),
+        (_messages([{"type": "text", "text": "a"}]), False),
+        ({"messages": ["a", 1]}, False),
+        (_messages("Hello") | {"tools": [{}]}, False),
+        (_messages("Hello") | {"response_format": {}}, False),
+        (_messages("Hello") | {"tools": None}, True),
+    ],
+)
+def test_short_plain_texts_are_quickly_counted(body: dict[str, object], *, is_quick: bool) -> None:
+    """What is not sure to be is counted where nobody waits for it."""
+    load_encoding("o200k_base")
+
+    assert is_quickly_counted(body, MODEL) is is_quick
+
+
+def test_nothing_is_quickly_counted_before_the_encoding_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Loading it takes a sixth of a second, in which the caller is to be kept alive."""
+    monkeypatch.setattr("tiktoken.registry.ENCODINGS", {})
+
+    assert not is_quickly_counted(_messages("Hello"), MODEL)

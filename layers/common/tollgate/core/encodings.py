@@ -12,6 +12,7 @@ theirs of ours again, whose SHA-256 is the one that tiktoken expects.
 
 import hashlib
 import marshal
+import sys
 import zlib
 from collections.abc import Callable
 from functools import cache
@@ -45,6 +46,12 @@ def load_encoding(name: str) -> "tiktoken.Encoding":
     encoding = _offline_tiktoken()(name)
     encoding._mergeable_ranks = {}  # noqa: SLF001 - pinned; a test holds it to that
     return encoding
+
+
+def is_loaded(name: str) -> bool:
+    """Whether `load_encoding` returns at once."""
+    registry = sys.modules.get("tiktoken.registry")
+    return registry is not None and name in registry.ENCODINGS
 
 
 @cache

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tollgate.core.catalog import Model
-from tollgate.core.encodings import load_encoding
+from tollgate.core.encodings import is_loaded, load_encoding
 from tollgate.core.image_tokens import count_image
 from tollgate.core.units import Tokens
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 WINDOW_CHARACTERS = 2048
 TEXT_CHARACTERS_MAX = 8_000_000
 PIECES_MAX = 30_000
+QUICK_CHARACTERS_MAX = 10_000
+_QUICK_MESSAGES_MAX = 100
 _BEFORE_SPACE = re.compile(r".*\S(?= )", re.DOTALL)
 _BEHIND_LINE = re.compile(r".*\n(?=[^\s/])", re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -38,6 +40,9 @@ _MESSAGE_TOKENS = 3
 _NAME_TOKENS = 1
 _REPLY_TOKENS = 3
 _TOOL_TOKENS = 16
+_LISTS_OF_TOOLS = ("tools", "functions")
+_COUNTED_AS_JSON = ("response_format", "prediction")
+_COUNTED_BESIDE_MESSAGES = (*_LISTS_OF_TOOLS, *_COUNTED_AS_JSON)
 _AUDIO_BYTES_PER_TOKEN = {"wav": 1000, "pcm16": 1000}
 _AUDIO_BYTES_PER_TOKEN_PACKED = 100
 _FILE_BYTES_PER_TOKEN = 4
@@ -153,14 +158,29 @@ def count_prompt(body: Mapping[str, object], model: Model) -> PromptCount:
     counter = _Counter(model)
     for message in counter.single_out(_as_list(body.get("messages"))):
         counter.add_message(message)
-    for field in ("tools", "functions"):
+    for field in _LISTS_OF_TOOLS:
         for definition in counter.single_out(_as_list(body.get(field))):
             counter.overhead += _TOOL_TOKENS
             counter.add_json(definition)
-    for field in ("response_format", "prediction"):
+    for field in _COUNTED_AS_JSON:
         if isinstance(body.get(field), Mapping):
             counter.add_json(body[field])
     return counter.count()
+
+
+def is_quickly_counted(body: Mapping[str, object], model: Model) -> bool:
+    """Whether `count_prompt` takes a millisecond: a few short plain texts, the encoding loaded."""
+    messages = _as_list(body.get("messages"))
+    has_more = any(body.get(name) is not None for name in _COUNTED_BESIDE_MESSAGES)
+    if has_more or len(messages) > _QUICK_MESSAGES_MAX or not is_loaded(model.encoding):
+        return False
+    characters = 0
+    for message in messages:
+        for value in message.values() if isinstance(message, Mapping) else [message]:
+            if not isinstance(value, str):
+                return False
+            characters += len(value)
+    return characters <= QUICK_CHARACTERS_MAX
 
 
 class _Counter:

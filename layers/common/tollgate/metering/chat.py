@@ -206,7 +206,7 @@ class ChatJob:
         """Count, hold what the dearest model that may serve can cost, and search."""
         order = self._order
         self._metering.upstream.look()
-        offers = await asyncio.to_thread(list_offers, order)
+        offers = await list_offers(order)
         self._serve_by(offers[0])
         reservation = make_reservation(order, ask_for(offers), self._since)
         self._charge = Charge(

@@ -5,12 +5,14 @@
 A fallback that the prompt does not fit, or that the hold does not pay for, is no offer.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from tollgate.core.quotes import Quote
+from tollgate.core.tokens import is_quickly_counted
 from tollgate.core.units import Micropoints, Tokens
 from tollgate.errors import (
     ContextLengthExceededError,
@@ -49,11 +51,20 @@ class Offer:
         return quote.output_tokens_max if is_beyond_model or is_narrowed else None
 
 
-def list_offers(order: ChatOrder) -> tuple[Offer, ...]:
-    """Return the offers, the model asked for first. Slow (tokenizer): call it in a thread.
+async def list_offers(order: ChatOrder) -> tuple[Offer, ...]:
+    """Return the offers, the model asked for first.
+
+    In a thread, unless counting is over sooner than a thread is there.
 
     Raises: ContextLengthExceededError: the prompt is longer than the context of the model asked.
     """
+    orders = (order, *order.fallbacks)
+    if all(is_quickly_counted(one.body, one.model) for one in orders):
+        return _list_offers(order)
+    return await asyncio.to_thread(_list_offers, order)
+
+
+def _list_offers(order: ChatOrder) -> tuple[Offer, ...]:
     own = Offer(order=order, quote=quote_order(order))
     return (own, *_list_fallbacks(order))
 

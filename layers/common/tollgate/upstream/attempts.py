@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import httpx
 
@@ -216,16 +217,21 @@ class Attempt:
         return await send_or_resend(lambda: self._send_once(watch), watch)
 
     async def _send_once(self, watch: "_Watch") -> httpx.Response:
-        limits = self.timeouts
-        request = self.http.build_request(
+        limits = {"connect": self.timeouts.connect_s, "write": self._opening_s}
+        # Not by the client's `build_request`, which parses the address and merges headers anew.
+        request = httpx.Request(
             "POST",
-            self.request.url,
+            _parse_url(self.request.url),
             headers=self.request.headers,
             content=self.request.content,
-            timeout=httpx.Timeout(None, connect=limits.connect_s, write=self._opening_s),
-            extensions={WATCH: watch},
+            extensions={"timeout": limits, WATCH: watch},
         )
         return await self.http.send(request, stream=True)
+
+
+@lru_cache(maxsize=256)
+def _parse_url(url: str) -> httpx.URL:
+    return httpx.URL(url)
 
 
 class _Watch(ConnectionWatch):

@@ -27,7 +27,7 @@ from tollgate.upstream.patience import is_blamed, is_cut_short, stretch
 from tollgate.upstream.rests import Rests
 from tollgate.upstream.shared_rests import RestBoard
 from tollgate.upstream.streams import EventStream
-from tollgate.upstream.transport import AiohttpTransport
+from tollgate.upstream.transport import AiohttpTransport, DirectClient
 from tollgate.upstream.turns import Turn, Turns
 from tollgate.upstream.vendor_requests import Call, ChatCall
 from tollgate.upstream.vendors import Vendor, find_vendor
@@ -51,17 +51,11 @@ class Completion:
 def new_http_client() -> httpx.AsyncClient:
     """Return the client that a process makes once: one pool.
 
-    HTTP/1.1; redirects are not followed, since a POST with a key must not wander. The environment's
-    proxies and .netrc are not read: where the keys go is the catalog's to say. Time-outs are set
-    for each request.
+    HTTP/1.1. The environment's proxies and .netrc are not read: where the keys go is the catalog's
+    to say. Time-outs are set for each request.
     """
-    return httpx.AsyncClient(
-        transport=AiohttpTransport(
-            tls=make_tls_context(), connections_max=_CONNECTIONS_MAX, idle_s=_IDLE_S
-        ),
-        trust_env=False,
-        follow_redirects=False,
-        timeout=None,  # noqa: S113 - each request brings its own
+    return DirectClient(
+        AiohttpTransport(tls=make_tls_context(), connections_max=_CONNECTIONS_MAX, idle_s=_IDLE_S)
     )
 
 

@@ -18,6 +18,7 @@ from tollgate.errors import (
 )
 from tollgate.upstream.content_encodings import read_pieces
 from tollgate.upstream.failures import ChannelFailedError
+from tollgate.upstream.read_timer import ReadTimer
 from tollgate.upstream.refusals import error_in_event
 from tollgate.upstream.sse import ServerEvent
 from tollgate.upstream.vendors import EventDecoder
@@ -42,12 +43,14 @@ class AnswerBytes:
         self._response = response
         self._pieces = read_pieces(response)
         self._deadline_s = deadline_s
+        self._loop = asyncio.get_running_loop()
+        self._timer = ReadTimer()
         self._ahead = b""
 
     @property
     def is_over_time(self) -> bool:
         """Whether the deadline has come."""
-        return asyncio.get_running_loop().time() >= self._deadline_s
+        return self._loop.time() >= self._deadline_s
 
     @property
     def is_named_json(self) -> bool:
@@ -80,14 +83,17 @@ class AnswerBytes:
         return ahead or await self._read(silence_s)
 
     async def _read(self, silence_s: float) -> bytes:
-        now_s = asyncio.get_running_loop().time()
+        self._timer.start(min(self._loop.time() + silence_s, self._deadline_s))
         try:
-            async with asyncio.timeout_at(min(now_s + silence_s, self._deadline_s)):
-                return await anext(self._pieces, b"")
-        except TimeoutError as error:
-            raise UpstreamTimeoutError from error
+            return await anext(self._pieces, b"")
         except httpx.HTTPError as error:
             raise UpstreamBrokenError from error
+        except asyncio.CancelledError as error:
+            if self._timer.stop():
+                raise UpstreamTimeoutError from error
+            raise
+        finally:
+            self._timer.stop()
 
     async def read_all(self, *, bytes_max: int, silence_s: float = math.inf) -> bytes:
         """Return the whole body. Raises as `read`, and UpstreamBrokenError beyond `bytes_max`."""
@@ -102,6 +108,7 @@ class AnswerBytes:
 
     async def aclose(self) -> None:
         """Let the connection go: back to the pool if the body is complete, else closed."""
+        self._timer.close()
         await self._response.aclose()
 
 

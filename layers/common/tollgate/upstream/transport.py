@@ -126,6 +126,35 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             await self._session.close()
 
 
+class DirectClient(httpx.AsyncClient):
+    """A client that hands each request to its transport and does no more.
+
+    No cookie of one caller's answer is sent with the next one's request, and no redirect is
+    followed: a POST with a key must not wander. httpx's own way to the transport takes as long as
+    half of the transport.
+    """
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        """Trust nothing of the environment; set no time-outs: each request brings its own."""
+        super().__init__(transport=transport, trust_env=False, timeout=None)
+        self._direct = transport
+
+    async def send(
+        self,
+        request: httpx.Request,
+        *,
+        stream: bool = False,
+        auth: object = None,  # noqa: ARG002 - nothing here has any
+        follow_redirects: object = None,  # noqa: ARG002
+    ) -> httpx.Response:
+        """Send; read the answer's body unless it is to be streamed. Raises as the transport."""
+        response = await self._direct.handle_async_request(request)
+        response.request = request
+        if not stream:
+            await response.aread()
+        return response
+
+
 class _Connection(ResponseHandler):
     """Tells the reader of an answer that what follows is no HTTP.
 

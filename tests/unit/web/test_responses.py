@@ -15,10 +15,10 @@ from tollgate.web.requests import KEEPALIVE_HEADER, SETTLE_S, SILENCE_S_MAX
 from tollgate.web.responses import (
     KEEPALIVE_FRAME,
     KEEPALIVE_SPACE,
-    PIECE_BYTES,
     MeteredResponse,
     make_metered_response,
 )
+from tollgate.web.wire import PIECE_BYTES
 
 
 class FakeJob:

@@ -20,7 +20,7 @@ from typing import Protocol
 import anyio
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from tollgate.core.metrics import RequestMetrics
 from tollgate.metering.jobs import Job
@@ -28,6 +28,7 @@ from tollgate.web.errors import JSON_HEADERS, answer_error, log_if_ours
 from tollgate.web.metrics import find_metrics, note_error
 from tollgate.web.requests import find_budget_s, find_request_time, find_send_s, wants_padding
 from tollgate.web.services import utc_now
+from tollgate.web.wire import SendError, Wire
 
 _log = logging.getLogger("tollgate.web")
 STREAM_HEADERS = {
@@ -37,7 +38,6 @@ STREAM_HEADERS = {
 }
 KEEPALIVE_FRAME = b": keep-alive\n\n"
 KEEPALIVE_SPACE = b" "
-PIECE_BYTES = 256 * 1024  # what the transport has to copy of a large answer at a time
 
 
 class StartJob(Protocol):
@@ -91,13 +91,13 @@ class MeteredResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Answer, then settle: also when the caller has gone or the server is cancelled."""
-        wire = _Wire(send, find_send_s(scope))
+        wire = Wire(send, find_send_s(scope))
         try:
             if self._is_stream:
                 await self._stream(wire, _FirstByte(scope))
             else:
                 await self._answer(wire)
-        except _SendError as error:
+        except SendError as error:
             _log_unsent(error)
         except Exception as error:  # noqa: BLE001 - the last row of the error table
             note_error(scope, error)
@@ -106,7 +106,7 @@ class MeteredResponse(Response):
             with anyio.CancelScope(shield=True):
                 await self._job.close()
 
-    async def _answer(self, wire: "_Wire") -> None:
+    async def _answer(self, wire: Wire) -> None:
         def headers() -> Mapping[str, str]:
             return JSON_HEADERS | self._job.headers
 
@@ -116,7 +116,7 @@ class MeteredResponse(Response):
             await wire.start(200, headers())
         await wire.end(body)
 
-    async def _stream(self, wire: "_Wire", first_byte: "_FirstByte") -> None:
+    async def _stream(self, wire: Wire, first_byte: "_FirstByte") -> None:
         def headers() -> Mapping[str, str]:
             return STREAM_HEADERS | self._job.headers
 
@@ -142,7 +142,7 @@ class _FirstByte:
             self._metrics.first_byte_ms = max(0, int(waited_s * 1000))
 
 
-async def _send_error(wire: "_Wire", error: Exception, *, is_stream: bool) -> None:
+async def _send_error(wire: Wire, error: Exception, *, is_stream: bool) -> None:
     """Send the error as an answer of its own, or as the end of one that has begun."""
     log_if_ours(error)
     answer = answer_error(error)
@@ -152,71 +152,14 @@ async def _send_error(wire: "_Wire", error: Exception, *, is_stream: bool) -> No
         else:
             await wire.start(answer.status, JSON_HEADERS | answer.headers)
             await wire.end(answer.body)
-    except _SendError as failure:
+    except SendError as failure:
         _log_unsent(failure)
 
 
-class _SendError(Exception):
-    """The answer cannot be sent any further; the cause is the transport's or a TimeoutError."""
-
-
-def _log_unsent(error: _SendError) -> None:
+def _log_unsent(error: SendError) -> None:
     is_slow = isinstance(error.__cause__, TimeoutError)
     reason = "its caller does not read" if is_slow else "its caller has gone"
     _log.warning("an answer was not sent to its end: %s", reason)
-
-
-class _Wire:
-    """One HTTP answer on its way out. The lock keeps a comment from overtaking the status line.
-
-    A caller that does not read must not hold the request beyond the Lambda's time: its money is
-    settled after the answer. So all sends together have what is left of that, and not each.
-    """
-
-    def __init__(self, send: Send, send_s: float) -> None:
-        """`send_s`: seconds from now in which everything must be sent."""
-        now_s = asyncio.get_running_loop().time()
-        self._send = send
-        self._ends_at_s = now_s + send_s
-        self._lock = asyncio.Lock()
-        self._last_write_s = now_s
-        self.is_started = False
-
-    @property
-    def silent_s(self) -> float:
-        """Seconds since anything was sent."""
-        return asyncio.get_running_loop().time() - self._last_write_s
-
-    async def start(self, status: int, headers: Mapping[str, str]) -> None:
-        self.is_started = True
-        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-        await self._pass_on({"type": "http.response.start", "status": status, "headers": raw})
-
-    async def write(self, body: bytes, headers: Callable[[], Mapping[str, str]]) -> None:
-        """Send a piece, behind status 200 and `headers` if it is the first."""
-        async with self._lock:
-            if not self.is_started:
-                await self.start(200, headers())
-            self._last_write_s = asyncio.get_running_loop().time()
-            await self._send_body(body, more_body=True)
-
-    async def end(self, body: bytes = b"") -> None:
-        await self._send_body(body, more_body=False)
-
-    async def _send_body(self, body: bytes, *, more_body: bool) -> None:
-        """Send a body, in pieces if it is large: nothing else comes between them."""
-        for start in range(0, max(1, len(body)), PIECE_BYTES):
-            end = start + PIECE_BYTES
-            is_more = more_body or end < len(body)
-            piece = body[start:end]
-            await self._pass_on({"type": "http.response.body", "body": piece, "more_body": is_more})
-
-    async def _pass_on(self, message: Message) -> None:
-        try:
-            async with asyncio.timeout_at(self._ends_at_s):
-                await self._send(message)
-        except (OSError, TimeoutError) as error:
-            raise _SendError from error
 
 
 class _KeepAlive:
@@ -224,7 +167,7 @@ class _KeepAlive:
 
     def __init__(
         self,
-        wire: _Wire,
+        wire: Wire,
         keepalive_s: float,
         headers: Callable[[], Mapping[str, str]],
         filler: bytes,
@@ -250,5 +193,5 @@ class _KeepAlive:
             if self._wire.silent_s >= self._keepalive_s:
                 try:
                     await self._wire.write(self._filler, self._headers)
-                except _SendError:
+                except SendError:
                     return  # the answer will meet it too

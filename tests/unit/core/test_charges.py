@@ -119,7 +119,7 @@ def test_free_output_is_not_limited() -> None:
 
 def test_running_charge_counts_chunks_as_tokens() -> None:
     """The plain prices, whatever the chunk carried."""
-    assert [quote().running(chunks) for chunks in (0, 1, 2)] == [100, 104, 108]
+    assert [quote().meter()(chunks) for chunks in (0, 1, 2)] == [100, 104, 108]
 
 
 def test_search_is_held_at_its_most_and_then_counted_as_it_is() -> None:
@@ -127,8 +127,8 @@ def test_search_is_held_at_its_most_and_then_counted_as_it_is() -> None:
     held = quote(search_tokens=Tokens(40), search=Micropoints(10))
     found = held.after_search(tokens=Tokens(25), price=Micropoints(3))
 
-    assert (held.worst, held.running(0)) == (4110, 110)
-    assert (found.prompt_tokens, found.worst, found.running(2)) == (85, 4088, 96)
+    assert (held.worst, held.meter()(0)) == (4110, 110)
+    assert (found.prompt_tokens, found.worst, found.meter()(2)) == (85, 4088, 96)
 
 
 def test_output_limit_is_paid_after_the_search() -> None:

@@ -1,9 +1,16 @@
 """What a request may cost before it runs, and what it has come to while it runs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tollgate.core.prices import Price
-from tollgate.core.units import Micropoints, Picopoints, Tokens, round_up
+from tollgate.core.units import (
+    PICOPOINTS_PER_MICROPOINT,
+    Micropoints,
+    Picopoints,
+    Tokens,
+    round_up,
+)
 
 FLOOR_OUTPUT_TOKENS = 256
 LEAST_OUTPUT_TOKENS = 16
@@ -89,8 +96,16 @@ class Quote:
             search=price,
         )
 
-    def running(self, output_chunks: int) -> Micropoints:
-        """Return the running charge after so many chunks with output, at the plain prices."""
-        return self._total(
-            self.prompt_tokens * self.price.input + output_chunks * self.price.output
-        )
+    def meter(self) -> Callable[[int], Micropoints]:
+        """Return what tells the running charge after so many chunks with output.
+
+        At the plain prices. It is asked for each chunk, so what stays the same is looked up here.
+        """
+        prompt_cost, output_price = self.prompt_tokens * self.price.input, self.price.output
+        percent, flat = self.tier_percent, self._flat
+
+        def running(output_chunks: int) -> Micropoints:
+            tiered = -(-(prompt_cost + output_chunks * output_price) * percent // 100)
+            return -(-tiered // PICOPOINTS_PER_MICROPOINT) + flat  # type: ignore[return-value]
+
+        return running

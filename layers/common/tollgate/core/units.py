@@ -25,7 +25,7 @@ def format_points(amount: Micropoints) -> str:
     """Return points as the shortest JSON number of at most six decimals: `1.34`, `0.000002`."""
     sign = "-" if amount < 0 else ""
     whole, fraction = divmod(abs(amount), MICROPOINTS_PER_POINT)
-    return f"{sign}{whole}.{fraction:06d}".rstrip("0").rstrip(".")
+    return f"{sign}{whole}.{fraction:06d}".rstrip("0") if fraction else f"{sign}{whole}"
 
 
 def points_number(amount: Micropoints) -> int | float:

@@ -62,6 +62,7 @@ class Relay:
         self._form = form
         self._view = view
         self._quote = quote
+        self._meter = quote.meter()
         self._quota_max = quota_max
         self._last_fields = last_fields
         self._held: list[Chunk] = []
@@ -107,7 +108,7 @@ class Relay:
             self._output_chunks += 1
             self._usage = None
             self._form.note_text(spliced.text)
-        return b"data: %b%b" % (spliced.body.encode(), self._running_figures())
+        return f"data: {spliced.body}{self._running_figures()}".encode()
 
     def take(self, raw: Mapping[str, object], data: str = "") -> list[bytes]:
         """Return the frames that one upstream chunk releases: none while the finish is held.
@@ -165,9 +166,9 @@ class Relay:
         self._form.close_calls(held)
 
     def _running_frame(self, chunk: Chunk) -> bytes:
-        return b"data: %b%b" % (dump(chunk.payload)[:-1], self._running_figures())
+        return b"data: %b%b" % (dump(chunk.payload)[:-1], self._running_figures().encode())
 
-    def _running_figures(self) -> bytes:
+    def _running_figures(self) -> str:
         """Return the end of a running frame: the last members, brace and blank line."""
         view, chunks = self._view, self._output_chunks
         usage = ',"usage":null' if view.has_usage_chunk else ""
@@ -178,9 +179,9 @@ class Relay:
                 f',"total_tokens":{prompt + chunks}}}'
             )
         if not view.has_quota:
-            return f"{usage}}}\n\n".encode()
-        quota = min(self._quote.running(chunks), self._quota_max)
-        return f'{usage},"quota":{format_points(quota)}}}\n\n'.encode()
+            return f"{usage}}}\n\n"
+        quota = min(self._meter(chunks), self._quota_max)
+        return f'{usage},"quota":{format_points(quota)}}}\n\n'
 
     def _exact_payload(self, payload: dict[str, object], usage: Usage) -> dict[str, object]:
         if self._view.has_running_usage:

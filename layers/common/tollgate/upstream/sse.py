@@ -7,7 +7,7 @@ Hand-written because httpx-sse decodes lines without any limit, and drops the fi
 one vendor sends in place of `data:`.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tollgate.errors import UpstreamBrokenError
 
@@ -17,12 +17,14 @@ _DATA = "data: "
 _BOM = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerEvent:
-    """One event with data. `event` is "message" unless the stream named it."""
+class ServerEvent(NamedTuple):
+    """One event with data; a tuple because one is made for each chunk.
 
-    event: str = "message"
+    `event` is "message" unless the stream named it.
+    """
+
     data: str
+    event: str = "message"
 
 
 class SseParser:
@@ -71,7 +73,7 @@ class SseParser:
         events: list[ServerEvent] = []
         for event in whole[: -len(_BLANK)].decode(errors="replace").split("\n\n"):
             if len(event) > len(_DATA) and event.startswith(_DATA) and "\n" not in event:
-                events.append(ServerEvent(data=event[len(_DATA) :]))
+                events.append(ServerEvent(event[len(_DATA) :]))
             else:
                 events += self._feed_lines(event.encode() + _BLANK)
         return events

@@ -44,6 +44,12 @@ def _parse_float(text: str) -> float:
     return number
 
 
+# Made once: `json.loads` and `json.dumps` would make them anew for each chunk.
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_parse_float)
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_COMPACT_ASCII = json.JSONEncoder(separators=(",", ":"))
+
+
 def parse_object(text: str | bytes) -> dict[str, object]:
     """Return the JSON object in `text`.
 
@@ -56,7 +62,7 @@ def parse_object(text: str | bytes) -> dict[str, object]:
     if isinstance(text, bytes):
         text = text.decode("utf-8-sig", "surrogatepass")
     _check_depth(text)
-    value = json.loads(text, parse_constant=_refuse_constant, parse_float=_parse_float)
+    value = _DECODER.decode(text)
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")  # noqa: TRY004 - callers handle one kind of error
     return value
@@ -65,9 +71,9 @@ def parse_object(text: str | bytes) -> dict[str, object]:
 def dump(value: Mapping[str, object]) -> bytes:
     r"""Return compact UTF-8; text with a lone surrogate (half an emoji) keeps it as `\ud83d`."""
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        return _COMPACT.encode(value).encode()
     except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":")).encode()
+        return _COMPACT_ASCII.encode(value).encode()
 
 
 def write_decimals(text: str) -> str:

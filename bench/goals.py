@@ -83,8 +83,8 @@ def _long(results: Results, who: str) -> float:
 
 
 _SAME_APP = (
-    "the same app does nearly all of the work; between it and Lambda are AWS's runtime client,"
-    " which starts a thread for each event, and Python here, a proxy in Rust and uvicorn there"
+    "the same app does nearly all of the work; between it and Lambda is Python here, a proxy in"
+    " Rust and uvicorn there"
 )
 
 GOALS = (

@@ -67,7 +67,8 @@ class FakeRuntimeApi:
     """Serves events in order; `log` has what happened: restore, next, post, chunk, complete.
 
     `verdicts`: statuses for the next responses, 202 where there is none. `may_answer`: cleared, it
-    holds them back. `closes`: whether connections are closed behind an answer.
+    holds them back. `closes`: whether connections are closed behind an answer, without saying so;
+    `closes_behind_event`: the same behind an event. `connections`: how many there were.
     `may_restore`: cleared, it holds back the answer to /restore/next, as a snapshot does.
     `lives_ms`: the function's time-out. `chunks_before_reset`: the connection of a response is
     reset after so many chunks.
@@ -81,6 +82,8 @@ class FakeRuntimeApi:
     may_answer: threading.Event = field(default_factory=threading.Event)
     may_restore: threading.Event = field(default_factory=threading.Event)
     closes: bool = True
+    closes_behind_event: bool = False
+    connections: int = 0
     lives_ms: int = 60_000
     chunks_before_reset: int | None = None
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -100,11 +103,17 @@ class FakeRuntimeApi:
         self._threads.append(thread)
         return f"127.0.0.1:{self._listener.getsockname()[1]}"
 
+    def stop_serving(self) -> None:
+        """Refuse connections, and close the one that waits for an event."""
+        assert self._listener is not None
+        if self._listener.fileno() >= 0:
+            self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+        self.events.put(None)
+
     def stop(self) -> None:
         """Stop listening; whoever waits for an event is let go."""
-        assert self._listener is not None
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self.stop_serving()
         self.may_answer.set()
         self.may_restore.set()
         for _ in range(8):
@@ -141,6 +150,7 @@ class FakeRuntimeApi:
                 connection, _ = listener.accept()
             except OSError:
                 return
+            self.connections += 1
             thread = threading.Thread(target=self._serve, args=(connection,))
             thread.start()
             self._threads.append(thread)
@@ -153,6 +163,8 @@ class FakeRuntimeApi:
             except _ResetError:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
                 self.note("reset")
+        if self.closes_behind_event:
+            self.note("closed")
 
     def _serve_one(self, stream: Any) -> bool:
         try:
@@ -200,7 +212,7 @@ class FakeRuntimeApi:
             head.append(f"Lambda-Runtime-Invocation-Id: {INVOCATION_ID}")
         stream.write("\r\n".join([*head, "", ""]).encode() + body)
         stream.flush()
-        return True
+        return not self.closes_behind_event
 
     def _take_post(self, stream: Any, posted: Posted) -> bool:
         self.posts.append(posted)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -28,6 +29,9 @@ def wait_for_test() -> None:
     with socket.create_connection(("127.0.0.1", int(os.environ["TEST_CONTROL_PORT"]))) as control:
         control.sendall(b".")
         control.recv(1)
+
+
+signal.signal(signal.SIGUSR1, lambda *_: wait_for_test())
 
 
 async def app(scope: Any, receive: Receive, send: Send) -> None:
@@ -69,6 +73,13 @@ async def raise_before(_scope: Any, _receive: Receive, _send: Send) -> None:
 async def cancelled(_scope: Any, _receive: Receive, _send: Send) -> None:
     """Let a cancellation out."""
     raise asyncio.CancelledError
+
+
+async def wait_before(_scope: Any, _receive: Receive, send: Send) -> None:
+    """Say nothing until the test says to go on."""
+    wait_for_test()
+    await send(make_start())
+    await send({"type": "http.response.body", "body": b"late"})
 
 
 async def return_early(_scope: Any, _receive: Receive, send: Send) -> None:
@@ -150,6 +161,7 @@ async def _send(send: Send, message: Any) -> None:
 ANSWERS: dict[str, Callable[[Any, Receive, Send], Awaitable[None]]] = {
     "/raise-before": raise_before,
     "/cancelled": cancelled,
+    "/wait-before": wait_before,
     "/return-early": return_early,
     "/large-headers": large_headers,
     "/empty": empty,

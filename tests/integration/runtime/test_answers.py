@@ -20,7 +20,6 @@ def test_head_prelude_and_chunks(api: FakeRuntimeApi, start: Callable[..., objec
     prelude = posted.prelude
     assert posted.path == "/2018-06-01/runtime/invocation/request-1/response"
     assert {name: posted.headers[name] for name in sorted(posted.headers)} == {
-        "connection": "close",
         "content-type": "application/vnd.awslambda.http-integration-response",
         "host": posted.headers["host"],
         "lambda-runtime-function-response-mode": "streaming",

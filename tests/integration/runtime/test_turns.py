@@ -1,5 +1,6 @@
 """When an invocation is over: the answer accepted, the app done, and only then /next."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,3 +109,61 @@ def test_cancellation_let_out_is_a_failure(api: FakeRuntimeApi, start: Callable[
 
     assert api.answer(request("/cancelled")).prelude["statusCode"] == 500
     assert api.answer(request("/plain")).prelude["multiValueHeaders"]["x-calls"] == ["2"]
+
+
+def test_signals_are_handled_while_an_event_is_awaited(
+    api: FakeRuntimeApi, start: Callable[..., Any], control: Control
+) -> None:
+    """A function's handler runs at once, as on the stock runtime, and the wait goes on."""
+    process = start()
+    api.wait_for(lambda: "next" in api.log)
+
+    process.send_signal(signal.SIGUSR1)
+    control.reached()
+    control.go_on()
+
+    assert api.answer(request("/plain")).chunks[1:] == [b"first ", b"last"]
+    assert api.log.count("early next") == 0
+
+
+def test_one_connection_carries_events_and_answers(
+    api: FakeRuntimeApi, start: Callable[..., object]
+) -> None:
+    """Where the Runtime API keeps it open, nothing is connected anew."""
+    api.closes = False
+    start()
+
+    for _ in range(3):
+        api.answer(request("/plain"))
+
+    api.wait_for(lambda: api.log.count("next") == 4)
+    assert api.connections == 1
+
+
+def test_answer_takes_a_new_connection_where_the_old_one_is_closed(
+    api: FakeRuntimeApi, start: Callable[..., object], control: Control
+) -> None:
+    """The app may work for minutes: what the Runtime API closes meanwhile loses no answer."""
+    api.closes_behind_event = True
+    start()
+    api.events.put(request("/wait-before"))
+
+    control.reached()
+    api.wait_for(lambda: "closed" in api.log)
+    control.go_on()
+
+    api.wait_for(lambda: api.posts and api.posts[0].is_complete)
+    assert api.posts[0].chunks[1:] == [b"late"]
+
+
+def test_process_ends_where_there_is_no_event(
+    api: FakeRuntimeApi, start: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Lambda starts another; AWS's own client ends with the same error."""
+    process = start()
+    api.wait_for(lambda: "next" in api.log)
+
+    api.stop_serving()
+
+    assert process.wait(30) == 1
+    assert "Failed to get next invocation" in (tmp_path / "log").read_text()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tollgate.runtime.answer import App, StreamedAnswer
+from tollgate.runtime.connection import ApiConnection
 from tollgate.runtime.stream import END, ResponseStream, make_chunk, make_prelude
 
 START: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": []}
@@ -20,7 +21,7 @@ class RememberedStream(ResponseStream):
     """Keeps each write apart; `close` waits until `may_close`."""
 
     def __init__(self) -> None:
-        super().__init__("127.0.0.1:1", "request-1", None)
+        super().__init__(ApiConnection("127.0.0.1:1"), "request-1", None)
         self.writes: list[bytes] = []
         self.is_closing = asyncio.Event()
         self.may_close = asyncio.Event()

@@ -1,11 +1,13 @@
 """What the runtime relies on in awslambdaric: a new version must not change it unnoticed."""
 
 import inspect
+import re
 
 from awslambdaric import bootstrap
 from awslambdaric.lambda_config import LambdaConfigProvider
 from awslambdaric.lambda_runtime_client import LambdaRuntimeClient
 from awslambdaric.lambda_runtime_marshaller import LambdaMarshaller
+from tollgate.runtime.client import EVENT_HEADERS
 
 
 def test_signatures_that_are_overridden_or_called() -> None:
@@ -19,11 +21,12 @@ def test_signatures_that_are_overridden_or_called() -> None:
         "content_type",
         "invocation_id",
     ]
+    assert list(inspect.signature(LambdaRuntimeClient.wait_next_invocation).parameters) == ["self"]
     assert list(inspect.signature(LambdaMarshaller.marshal_response).parameters) == [
         "self",
         "response",
     ]
-    assert {"api_address", "use_thread_polling"} <= set(dir(LambdaConfigProvider))
+    assert "api_address" in dir(LambdaConfigProvider)
 
 
 def test_result_goes_from_the_marshaller_to_the_client() -> None:
@@ -32,3 +35,14 @@ def test_result_goes_from_the_marshaller_to_the_client() -> None:
 
     assert "lambda_runtime_client.marshaller.marshal_response(" in source
     assert "invoke_id, result, result_content_type, invocation_id" in source
+
+
+def test_event_has_what_awslambdarics_own_client_gives_it() -> None:
+    """Each field is read from the same header of /next's answer."""
+    source = inspect.getsource(LambdaRuntimeClient.wait_next_invocation)
+
+    read = dict(re.findall(r'(\w+)=headers\.get\("([^"]+)"\)', source))
+
+    deadline = {"deadline_time_in_ms": "lambda-runtime-deadline-ms"}
+    assert {field: name.lower() for field, name in read.items()} == EVENT_HEADERS | deadline
+    assert "event_body=response_body" in source

@@ -11,7 +11,7 @@ from tollgate.runtime.client import StreamingClient
 def main() -> None:
     """Serve invocations until the process is ended."""
     config = LambdaConfigProvider([*sys.argv[:1], "tollgate.runtime.entry.handler"])
-    client = StreamingClient(config.api_address, config.use_thread_polling)
+    client = StreamingClient(config.api_address)
     bootstrap.run("tollgate.runtime.entry.handler", client)
 
 

@@ -60,7 +60,7 @@ class StreamedAnswer:
         self._status = 200
         self._headers: list[tuple[bytes, bytes]] = []
         self._ended = asyncio.Event()
-        self._stream: ResponseStream | None = None
+        self._stream: ResponseStream  # from `run` on
 
     async def run(self, stream: ResponseStream) -> None:
         """Run the app to its end; the answer is complete at the Runtime API when this returns.
@@ -91,27 +91,24 @@ class StreamedAnswer:
             self._status = message["status"]
             self._headers = list(message.get("headers", []))
             self._state = State.STARTED
-        elif message["type"] == "http.response.body" and self._state in _OPEN_STATES:
-            await self._send_body(message.get("body", b""), is_last=not message.get("more_body"))
-        else:
+            return
+        if message["type"] != "http.response.body" or self._state not in _OPEN_STATES:
             raise RuntimeError(f"unexpected {message['type']} when {self._state.name.lower()}")
-
-    async def _send_body(self, body: bytes, *, is_last: bool) -> None:
+        body, is_last = message.get("body", b""), not message.get("more_body")
         chunk = make_chunk(body) if body else b""
         if self._state is State.STARTED:
-            is_empty = is_last and not body
-            prelude = make_prelude(self._status, self._headers, is_empty=is_empty)
+            prelude = make_prelude(self._status, self._headers, is_empty=is_last and not body)
             self._state = State.STREAMING
-            await self._require_stream().open(make_chunk(prelude) + chunk)
+            await self._stream.open(make_chunk(prelude) + chunk)
         elif chunk:
-            await self._require_stream().write(chunk)
+            await self._stream.write(chunk)
         if is_last:
             await self._end(END)
 
     async def _end(self, end: bytes) -> None:
         self._state = State.ENDED
         try:
-            await self._require_stream().close(end)
+            await self._stream.close(end)
         finally:
             self._ended.set()  # not before: at http.disconnect apps cancel what still sends
 
@@ -121,13 +118,8 @@ class StreamedAnswer:
             await self._end(make_trailers(error_type, "the response broke off"))
         elif self._state is not State.ENDED:
             prelude = make_prelude(500, _ERROR_HEADERS)
-            await self._require_stream().open(make_chunk(prelude) + make_chunk(_ERROR_BODY))
+            await self._stream.open(make_chunk(prelude) + make_chunk(_ERROR_BODY))
             await self._end(END)
-
-    def _require_stream(self) -> ResponseStream:
-        if self._stream is None:
-            raise AssertionError("run comes first")
-        return self._stream
 
 
 _OPEN_STATES = (State.STARTED, State.STREAMING)

@@ -1,11 +1,13 @@
-"""One streamed answer on the Runtime API: a POST over a connection of its own, written raw.
+"""One streamed answer on the Runtime API: a POST, written raw.
 
     POST /2018-06-01/runtime/invocation/<id>/response      streaming, chunked, trailers announced
     {"statusCode": …, "multiValueHeaders": …} 00 00 00 00 00 00 00 00      one chunk
     body                                                                   a chunk a write
     0, then nothing or the two error trailers                              then the 202 is read
 
-Hand-written because neither http.client nor any HTTP library here can send trailers.
+Hand-written because neither http.client nor any HTTP library here can send trailers. Without
+asyncio's transport, since a write that the kernel takes at once, as nearly all are, is then no more
+than one system call; what it does not take is sent by a task that the writer waits for.
 Source: AWS, "Building a custom runtime", response streaming; the Node.js and .NET runtime clients.
 """
 
@@ -14,7 +16,11 @@ import base64
 import json
 import logging
 import re
+import socket
 from collections.abc import Iterable
+from contextlib import suppress
+
+from tollgate.runtime.connection import API, USER_AGENT, ApiConnection
 
 _log = logging.getLogger("runtime")
 CONTENT_TYPE = "application/vnd.awslambda.http-integration-response"
@@ -25,7 +31,9 @@ _ACCEPTED_WITHIN_S = 60.0
 _GONE = 410
 _ACCEPTED = 202
 _CONTENT_LENGTH = re.compile(rb"(?im)^content-length:\s*(\d+)")
-_NO_VERDICT = (OSError, EOFError, asyncio.LimitOverrunError, IndexError, ValueError)
+_CLOSES = re.compile(rb"(?im)^connection:\s*close")
+_NO_VERDICT = (OSError, EOFError, IndexError, ValueError)
+_VERDICT_BYTES_MAX = 64 * 1024
 _BODILESS_STATUSES = (204, 304)
 # API Gateway makes these itself, or they describe a connection that ends here.
 _STRIPPED_HEADERS = frozenset(
@@ -88,31 +96,45 @@ END = b"0\r\n\r\n"
 class ResponseStream:
     """One POST. After the connection is lost, writes are swallowed: the app must run to its end.
 
-    Its begin and its end go through though the caller be cancelled: without the one the invocation
-    has no answer, without the other /next is asked too early, and Lambda ends the process.
+    What was begun goes through though the caller be cancelled: half a chunk would spoil the answer,
+    and without the answer's end /next is asked too early, and Lambda ends the process.
     """
 
-    def __init__(self, address: str, invoke_id: str, invocation_id: str | None) -> None:
-        """`address`: the Runtime API's host:port; `invocation_id`: echoed if Lambda sent one."""
-        self._address = address
+    def __init__(self, api: ApiConnection, invoke_id: str, invocation_id: str | None) -> None:
+        """`invocation_id`: echoed if Lambda sent one."""
+        self._api = api
         self._invoke_id = invoke_id
         self._invocation_id = invocation_id
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
+        self._socket: socket.socket | None = None
         self._is_lost = False
-        self._opening: asyncio.Task[None] | None = None
+        self._rest: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
     async def open(self, first: bytes) -> None:
-        """Connect and send the head with the first bytes of the body, framed, in one write."""
-        self._opening = asyncio.create_task(self._connect(first))
-        await asyncio.shield(self._opening)
+        """Send the head with the first bytes of the body, framed, in one write."""
+        try:
+            self._socket = self._api.take()
+        except OSError as error:
+            self._lose(error)
+        await self.write(self._head() + first)
 
     async def write(self, framed: bytes) -> None:
         """Send bytes that are already framed; waits while the receiver is slower."""
-        if self._opening is not None and not self._opening.done():
-            await asyncio.shield(self._opening)
-        await self._put(framed)
+        while self._rest is not None:
+            await asyncio.shield(self._rest)
+        if self._socket is None or self._is_lost:
+            return
+        try:
+            taken_bytes = self._socket.send(framed)
+        except BlockingIOError:
+            taken_bytes = 0
+        except OSError as error:
+            self._lose(error)
+            return
+        if taken_bytes < len(framed):
+            rest = memoryview(framed)[taken_bytes:]
+            self._rest = asyncio.create_task(self._send_rest(self._socket, rest))
+            await asyncio.shield(self._rest)
 
     async def close(self, end: bytes) -> None:
         """Send the body's end and read what Lambda says of it."""
@@ -124,23 +146,13 @@ class ResponseStream:
         if self._closing is not None:
             await self._closing
 
-    async def _connect(self, first: bytes) -> None:
-        host, _, port = self._address.rpartition(":")
+    async def _send_rest(self, connection: socket.socket, rest: memoryview) -> None:
         try:
-            self._reader, self._writer = await asyncio.open_connection(host, int(port))
+            await asyncio.get_running_loop().sock_sendall(connection, rest)
         except OSError as error:
             self._lose(error)
-            return
-        await self._put(self._head() + first)
-
-    async def _put(self, framed: bytes) -> None:
-        if self._is_lost or self._writer is None:
-            return
-        try:
-            self._writer.write(framed)
-            await self._writer.drain()
-        except OSError as error:
-            self._lose(error)
+        finally:
+            self._rest = None
 
     async def _finish(self, end: bytes) -> None:
         try:
@@ -148,47 +160,67 @@ class ResponseStream:
                 await self.write(end)
         except TimeoutError as error:  # the receiver has stopped reading
             self._lose(error)
-        if self._writer is None or self._reader is None:
+        if self._rest is not None:
+            await self._rest
+        if self._socket is None:
             return
-        if not self._is_lost:
-            await self._read_verdict(self._reader)
-        self._writer.close()
+        if not self._is_lost and await self._is_accepted(self._socket):
+            self._api.keep(self._socket)
+        else:
+            self._socket.close()
 
     def _head(self) -> bytes:
         lines = [
-            f"POST /2018-06-01/runtime/invocation/{self._invoke_id}/response HTTP/1.1",
-            f"Host: {self._address}",
-            "User-Agent: tollgate-runtime",
+            f"POST {API}/invocation/{self._invoke_id}/response HTTP/1.1",
+            f"Host: {self._api.address}",
+            f"User-Agent: {USER_AGENT}",
             "Lambda-Runtime-Function-Response-Mode: streaming",
             "Transfer-Encoding: chunked",
             "Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body",
             f"Content-Type: {CONTENT_TYPE}",
-            "Connection: close",
         ]
         if self._invocation_id:
             lines.append(f"Lambda-Runtime-Invocation-Id: {self._invocation_id}")
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
-    async def _read_verdict(self, reader: asyncio.StreamReader) -> None:
+    async def _is_accepted(self, connection: socket.socket) -> bool:
+        """Return whether the answer was accepted, and the connection can be kept."""
         try:
             async with asyncio.timeout(_ACCEPTED_WITHIN_S):
-                status = await _read_status(reader)
+                head, is_whole = await _read_verdict(connection)
+            status = int(head.split(maxsplit=2)[1])
         except _NO_VERDICT as error:
             self._lose(error)
-            return
+            return False
         if status == _GONE:
             _log.warning("the answer came after the invocation's time-out")
         elif status != _ACCEPTED:
             _log.error("the Runtime API answered %s to the response", status)
+        return status == _ACCEPTED and is_whole and _CLOSES.search(head) is None
 
     def _lose(self, error: Exception) -> None:
+        if self._is_lost:
+            return
         self._is_lost = True
         _log.error("the connection to the Runtime API was lost: %s", type(error).__name__)
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)  # whoever waits to write is let go
 
 
-async def _read_status(reader: asyncio.StreamReader) -> int:
-    """Read one answer, but not to the connection's end: closing may be left to us."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    if length := _CONTENT_LENGTH.search(head):
-        await reader.readexactly(int(length[1]))
-    return int(head.split(maxsplit=2)[1])
+async def _read_verdict(connection: socket.socket) -> tuple[bytes, bool]:
+    """Return an answer's head, and whether nothing of it is left to be read.
+
+    Not read to the connection's end: closing may be left to us.
+    """
+    loop, raw = asyncio.get_running_loop(), b""
+    while len(raw) < _VERDICT_BYTES_MAX:
+        data = await loop.sock_recv(connection, _VERDICT_BYTES_MAX)
+        if not data:
+            raise EOFError
+        raw += data
+        head, has_ended, body = raw.partition(b"\r\n\r\n")
+        length = _CONTENT_LENGTH.search(head)
+        if has_ended and len(body) >= (int(length[1]) if length else 0):
+            return head, length is not None and len(body) == int(length[1])
+    raise ValueError("an answer larger than any of the Runtime API's")

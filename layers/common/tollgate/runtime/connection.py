@@ -1,0 +1,107 @@
+"""The process's connection to the Runtime API: events come on it, and the answers leave on it.
+
+    GET /next ── an event ─▶ kept ── take: POST of the answer, its 202 ─▶ kept ─▶ GET /next …
+                              │ closed by the peer meanwhile                │ not to be kept
+                              ▼                                             ▼
+                              a new one                                     closed
+
+AWS's own client keeps one too, behind libcurl, which cannot stream and does not let a signal's
+handler run while it waits: that is why it asks in a thread of its own, which costs more than the
+asking. A socket's own methods let handlers run (PEP 475). The reading is http.client's; its
+requests are not used, since they cannot end in trailers.
+"""
+
+import socket
+from collections.abc import Mapping
+from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse
+
+API = "/2018-06-01/runtime"
+USER_AGENT = "tollgate-runtime"
+
+
+class NoEventError(Exception):
+    """The Runtime API gave no event; the process cannot go on."""
+
+
+class ApiConnection:
+    """A connection that is made when it is needed, and made anew when it was closed."""
+
+    def __init__(self, address: str) -> None:
+        """`address`: the Runtime API's host:port."""
+        host, _, port = address.rpartition(":")
+        self.address = address
+        self._peer = (host, int(port))
+        self._kept: socket.socket | None = None
+
+    def next_event(self) -> tuple[Mapping[str, str], bytes]:
+        """Wait for the next event, however long; return its headers, in lower case, and its body.
+
+        Raises: NoEventError.
+        """
+        try:
+            kept = self._take_kept()
+            if kept is not None:
+                try:
+                    return self._ask(kept)
+                except ConnectionError:
+                    pass  # closed just now, before anything came
+            return self._ask(self._connect())
+        except (OSError, HTTPException) as error:
+            raise NoEventError(f"{type(error).__name__}: {error}") from error
+
+    def take(self) -> socket.socket:
+        """Return a non-blocking socket for one answer; `keep` it or close it afterwards.
+
+        Raises: OSError: the one that was kept is closed, and there is no new one.
+        """
+        found = self._take_kept() or self._connect()
+        found.setblocking(False)
+        return found
+
+    def keep(self, connection: socket.socket) -> None:
+        """Keep a connection on which nothing is under way for what comes next."""
+        self._kept = connection
+
+    def _take_kept(self) -> socket.socket | None:
+        """Return the connection that was kept, if its peer has neither closed it nor said more."""
+        kept, self._kept = self._kept, None
+        if kept is None:
+            return None
+        kept.setblocking(False)
+        try:
+            kept.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return kept
+        except OSError:
+            pass  # reset
+        kept.close()
+        return None
+
+    def _connect(self) -> socket.socket:
+        """Connect, at once: the Runtime API is on this machine."""
+        made = socket.create_connection(self._peer)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return made
+
+    def _ask(self, connection: socket.socket) -> tuple[Mapping[str, str], bytes]:
+        request = (
+            f"GET {API}/invocation/next HTTP/1.1\r\n"
+            f"Host: {self.address}\r\nUser-Agent: {USER_AGENT}\r\n\r\n"
+        )
+        is_kept = False
+        try:
+            connection.setblocking(True)
+            connection.sendall(request.encode("latin-1"))
+            answer = HTTPResponse(connection, method="GET")
+            answer.begin()
+            body = answer.read()
+            if answer.status != HTTPStatus.OK:
+                raise NoEventError(f"the answer was {answer.status}")
+            is_kept = not answer.will_close
+        finally:
+            if is_kept:
+                self.keep(connection)
+            else:
+                connection.close()
+        return {name.lower(): value for name, value in answer.headers.items()}, body

@@ -36,13 +36,15 @@ async def stream_to(serve: Serve) -> AsyncIterator[ResponseStream]:
 
     server = await asyncio.start_server(serve_and_close, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
-    async with server:
-        api = ApiConnection(f"{host}:{port}")
-        async with asyncio.timeout(HANGS_S):
+    api = ApiConnection(f"{host}:{port}")
+    async with server, asyncio.timeout(HANGS_S):
+        try:
             yield ResponseStream(api, "request-1", None)
             if api._kept is not None:
                 api._kept.close()
             await served.wait()
+        finally:
+            server.abort_clients()  # of a test that failed: closing would wait for them
 
 
 async def test_cancelled_write_goes_through() -> None:

@@ -43,7 +43,7 @@ class Charge:
         self._delays_s = delays_s
         self._metrics = metrics or RequestMetrics()
         self._hold: Hold | None = None
-        self._reserving: asyncio.Task[Hold] | None = None
+        self._reserving: asyncio.Future[Hold] | None = None
         self._record: UsageRecord | None = None
         self._standing: UsageRecord | None = None
         self._is_closed = False
@@ -54,9 +54,9 @@ class Charge:
         Raises: InsufficientQuotaError; AccountInactiveError; RequestInProgressError;
             LedgerUnavailableError.
         """
-        work = asyncio.to_thread(self._ledger.reserve, self._reservation)
-        # A task of its own: if the caller is cancelled the thread goes on, and `close` must know.
-        self._reserving = asyncio.create_task(work)
+        loop = asyncio.get_running_loop()
+        # If the caller is cancelled the thread goes on, and `close` must know.
+        self._reserving = loop.run_in_executor(None, self._ledger.reserve, self._reservation)
         self._hold = await asyncio.shield(self._reserving)
         return self._hold
 

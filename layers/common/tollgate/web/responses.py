@@ -13,7 +13,7 @@ without one: the runtime tells by its trailers. An error behind half a body woul
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import datetime
 from typing import Protocol
 
@@ -176,22 +176,35 @@ class _KeepAlive:
         self._keepalive_s = keepalive_s
         self._headers = headers
         self._filler = filler
+        self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+        self._is_over = False
 
     async def __aenter__(self) -> None:
         if self._keepalive_s > 0:
-            self._task = asyncio.create_task(self._beat())
+            self._set_timer(self._keepalive_s)
 
     async def __aexit__(self, *_: object) -> None:
+        self._is_over = True
+        if self._timer is not None:
+            self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
 
+    def _set_timer(self, after_s: float) -> None:
+        """Look again later. A timer, since a task would cost each request more than it."""
+        self._timer = asyncio.get_running_loop().call_later(max(0.01, after_s), self._look)
+
+    def _look(self) -> None:
+        left_s = self._keepalive_s - self._wire.silent_s
+        if left_s > 0:
+            self._set_timer(left_s)
+        else:
+            self._task = asyncio.create_task(self._beat())
+
     async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(max(0.01, self._keepalive_s - self._wire.silent_s))
-            if self._wire.silent_s >= self._keepalive_s:
-                try:
-                    await self._wire.write(self._filler, self._headers)
-                except SendError:
-                    return  # the answer will meet it too
+        with suppress(SendError):  # the answer will meet it too
+            await self._wire.write(self._filler, self._headers)
+            if not self._is_over:
+                self._set_timer(self._keepalive_s)

@@ -89,6 +89,24 @@ async def test_all_that_came_is_read_before_the_break(
     assert is_error is is_broken
 
 
+@pytest.mark.parametrize("pieces", [2000, 200_000])
+async def test_reading_goes_on_after_a_pause(pieces: int) -> None:
+    """A body that is more than is kept for a busy reader: many bytes, or many chunks."""
+    piece = b"x" * (4_000_000 // pieces)
+    chunked = CHUNKED + b"%x\r\n%b\r\n" % (len(piece), piece) * pieces + b"0\r\n\r\n"
+    async with serving(raw(chunked)) as server, client() as http:
+        response = await http.send(post(http, server.base_url), stream=True)
+        await asyncio.sleep(0.2)
+        sizes = []
+        async for read in response.aiter_raw():
+            sizes.append(len(read))
+            await asyncio.sleep(0)
+        await response.aclose()
+
+    assert sum(sizes) == len(piece) * pieces
+    assert max(sizes) < sum(sizes) / 2  # it was not all taken in at once
+
+
 async def test_cookies_stay_with_their_answer() -> None:
     """The next request may be another caller's."""
     bake = answer(b"{}", head="set-cookie: session=one; path=/\r\n")

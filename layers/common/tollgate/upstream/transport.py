@@ -156,15 +156,20 @@ class DirectClient(httpx.AsyncClient):
 
 
 class _Connection(ResponseHandler):
-    """Tells the reader of an answer that what follows is no HTTP.
+    """Tells the reader of an answer that what follows is no HTTP, and goes on only if it stopped.
 
-    aiohttp 3.14.5 closes the connection and leaves the reader waiting.
+    aiohttp 3.14.5 closes the connection and leaves the reader waiting; and with each chunk that is
+    taken it goes on reading, which takes a third of what it does for a chunk.
     """
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
         super().set_exception(exc, *cause)
         if isinstance(exc, HttpProcessingError) and self._payload is not None:
             self._payload.set_exception(aiohttp.ClientPayloadError())
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
 
 
 class _Connector(aiohttp.TCPConnector):

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from tollgate.core.catalog import Route, Timeouts
+from tollgate.core.json_text import parse_object
 from tollgate.core.rests import Rest
 from tollgate.errors import (
     UpstreamError,
@@ -33,9 +34,10 @@ from tests.fakes.scripted_server import (
     serving,
     stream,
 )
-from tests.integration.upstream.world import GOOD, ROLE, World, pair, world
+from tests.integration.upstream.world import CHUNK, GOOD, ROLE, World, pair, world
 
 QUICK = CooldownRules(fair_s=0.1)
+REJECTED = b'data: {"error": {"message": "no", "code": 401}}\n\n'
 
 
 def from_now(seconds: float) -> Callable[[], float]:
@@ -355,17 +357,26 @@ async def test_whole_answer_that_is_cut_short_rests_one_model_of_one_sandbox() -
         assert board.rests == {}
 
 
+@pytest.mark.parametrize("script", [error(401), stream(CHUNK, REJECTED)])
 @pytest.mark.parametrize(("key_name", "expected"), [("KEY", 1), (None, 0)])
 async def test_rejected_signature_of_one_sandbox_is_not_told_at_once(
-    key_name: str | None, expected: int
+    key_name: str | None, expected: int, script: Script
 ) -> None:
-    """A key is all sandboxes' and told at once; without one it is told if it happens again."""
+    """A key is all sandboxes' and told at once; without one it is told if it happens again.
+
+    Before the answer or in the midst of it.
+    """
     board = FakeRestBoard()
-    async with serving(error(401)) as one, world(one.base_url, board=board) as made:
+    async with serving(script) as one, world(one.base_url, board=board) as made:
         made.channels["c0"] = replace(made.channels["c0"], key_name=key_name)
         for made.now_s, calls in ((0, expected), (31, 1)):
             with suppress(UpstreamUnavailableError):
-                await made.read()
+                async with await made.upstream.open_stream(made.call()) as events:
+                    found = [
+                        events.find_error(event, parse_object(event.data)) async for event in events
+                    ]
+                    assert found[-1] is not None
+                    events.note_broken(found[-1])
             await asyncio.gather(*made.upstream._rests._shared._tasks)
             assert board.calls["post"] == calls
 

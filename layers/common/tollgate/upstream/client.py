@@ -163,7 +163,8 @@ class Upstream:
             if not is_answered:
                 self._rests.end(leave)
         if isinstance(answer, EventStream):
-            answer.report_to(lambda ending: self._rests.note_ending(leave, ending))
+            note, has_key = self._rests.note_ending, turn.has_key
+            answer.report_to(lambda ending: note(leave, ending, has_key=has_key))
         else:
             self._rests.note_answer(leave)
         call.metrics.note_answer(turn.route.channel, self._since_ms(began))
@@ -180,8 +181,7 @@ class Upstream:
             self._rests.note_spared(turn.leave, failure)
             return
         is_cut = is_cut_short(failure, timeouts, call, share_s=turn.share_s)
-        has_key = turn.channel is not None and turn.channel.key_name is not None
-        self._rests.note_failure(turn.leave, failure, is_cut_short=is_cut, has_key=has_key)
+        self._rests.note_failure(turn.leave, failure, is_cut_short=is_cut, has_key=turn.has_key)
 
     async def _try_keys[T](
         self,

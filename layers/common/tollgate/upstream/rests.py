@@ -172,14 +172,17 @@ class Rests:
         if cooldown is not None:
             self._shared.take_off(key, cooldown)
 
-    def note_ending(self, leave: Leave, ending: Ending) -> None:
-        """A stream that had begun has ended: only a whole one is an answer."""
+    def note_ending(self, leave: Leave, ending: Ending, *, has_key: bool = True) -> None:
+        """A stream that had begun has ended: only a whole one is an answer.
+
+        `has_key`: see `note_failure`.
+        """
         if ending == "complete":
             self.note_answer(leave)
         elif ending == "left":
             self.end(leave)
         elif ending.is_resting:
-            self.note_failure(leave, ending)
+            self.note_failure(leave, ending, has_key=has_key)
         else:
             self.note_spared(leave, ending)
 

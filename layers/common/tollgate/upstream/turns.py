@@ -36,6 +36,11 @@ class Turn:
     share_s: float
     is_cut: bool
 
+    @property
+    def has_key(self) -> bool:
+        """Whether the channel has a key, and no signature."""
+        return self.channel is not None and self.channel.key_name is not None
+
 
 class Turns:
     """One call's turns, until one answers. Whoever takes them notes each one's failure."""

@@ -1,11 +1,11 @@
 """POST /v1/chat/completions: one metered answer, streamed or whole.
 
 The app runs on the streaming runtime, which takes it out of `handler`; under `sam local` Mangum
-serves it buffered.
+serves it buffered. The route is a plain one, since it has no parameters for FastAPI to read:
+docs/decisions/0011-plain-routes.md.
 """
 
 from functools import cache, partial
-from typing import Annotated
 
 from mangum import Mangum
 from tollgate.core.encodings import load_encodings
@@ -16,7 +16,7 @@ from tollgate.provider_keys import make_key_source
 from tollgate.settings import Settings
 from tollgate.upstream.client import Upstream, new_http_client
 from tollgate.upstream.search.client import WebSearch
-from tollgate.web.lean_fastapi import Depends, Request, Response
+from tollgate.web.lean_fastapi import Request, Response
 from tollgate.web.metrics import make_metrics_log
 from tollgate.web.readiness import make_ready
 from tollgate.web.requests import read_json
@@ -34,13 +34,13 @@ app = create_typed_app(
 
 @cache
 def get_services() -> Services:
-    """Return the process's services, made at first use."""
+    """Return the process's services; tests put another function into `app.state`."""
     return make_services(settings)
 
 
 @cache
 def get_metering() -> Metering:
-    """Return the process's metering, made at first use."""
+    """Return the process's metering; as above."""
     services = get_services()
     http, keys = new_http_client(), make_key_source(settings)
     board = DynamoRestBoard(services.client, settings.table)
@@ -51,26 +51,10 @@ def get_metering() -> Metering:
     )
 
 
-async def find_services() -> Services:
-    """Return the services; tests override this dependency.
-
-    A coroutine, since FastAPI gives a plain function a thread, which takes longer than it does.
-    """
-    return get_services()
-
-
-async def find_metering() -> Metering:
-    """Return the metering; tests override this dependency."""
-    return get_metering()
-
-
-@app.post("/v1/chat/completions")
-async def create_chat_completion(
-    request: Request,
-    services: Annotated[Services, Depends(find_services)],
-    metering: Annotated[Metering, Depends(find_metering)],
-) -> Response:
+async def create_chat_completion(request: Request) -> Response:
     """Answer a chat request; the response itself reserves, calls, relays and settles."""
+    services: Services = request.app.state.get_services()
+    metering: Metering = request.app.state.get_metering()
     key = await services.authenticator.authenticate(request.headers.get("authorization"))
     body = await read_json(request, services.settings.body_bytes_max)
     order = read_order(
@@ -87,5 +71,8 @@ async def create_chat_completion(
     )
 
 
+app.add_route("/v1/chat/completions", create_chat_completion, methods=["POST"])
+app.state.get_services = get_services
+app.state.get_metering = get_metering
 make_ready(settings, get_services, get_metering, preparations=[load_encodings])
 handler = Mangum(app, lifespan="off")

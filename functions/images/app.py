@@ -5,7 +5,6 @@ than 29 seconds, and an answer may be larger than 6 MB. Under `sam local` Mangum
 """
 
 from functools import cache, partial
-from typing import Annotated
 
 from mangum import Mangum
 from tollgate.core.encodings import load_encodings
@@ -19,7 +18,7 @@ from tollgate.provider_keys import make_key_source
 from tollgate.settings import Settings
 from tollgate.upstream.client import Upstream, new_http_client
 from tollgate.upstream.image_calls import ImageTask
-from tollgate.web.lean_fastapi import Depends, Request, Response
+from tollgate.web.lean_fastapi import Request, Response
 from tollgate.web.metrics import make_metrics_log
 from tollgate.web.readiness import make_ready
 from tollgate.web.requests import read_body, read_json
@@ -37,13 +36,13 @@ app = create_typed_app(
 
 @cache
 def get_services() -> Services:
-    """Return the process's services, made at first use."""
+    """Return the process's services; tests put another function into `app.state`."""
     return make_services(settings)
 
 
 @cache
 def get_metering() -> Metering:
-    """Return the process's metering, made at first use."""
+    """Return the process's metering; as above."""
     services = get_services()
     upstream = Upstream(
         new_http_client(),
@@ -54,51 +53,25 @@ def get_metering() -> Metering:
     return Metering(ledger=services.ledger, upstream=upstream)
 
 
-async def find_services() -> Services:
-    """Return the services; tests override this dependency.
-
-    A coroutine, since FastAPI gives a plain function a thread, which takes longer than it does.
-    """
-    return get_services()
-
-
-async def find_metering() -> Metering:
-    """Return the metering; tests override this dependency."""
-    return get_metering()
-
-
-type ServicesDependency = Annotated[Services, Depends(find_services)]
-type MeteringDependency = Annotated[Metering, Depends(find_metering)]
-
-
-@app.post("/v1/images/generations")
-async def create_image(
-    request: Request, services: ServicesDependency, metering: MeteringDependency
-) -> Response:
+async def create_image(request: Request) -> Response:
     """Make images from a prompt."""
-    return await _serve("generations", request, services, metering)
+    return await _serve("generations", request)
 
 
-@app.post("/v1/images/edits")
-async def create_image_edit(
-    request: Request, services: ServicesDependency, metering: MeteringDependency
-) -> Response:
+async def create_image_edit(request: Request) -> Response:
     """Make images from images and a prompt."""
-    return await _serve("edits", request, services, metering)
+    return await _serve("edits", request)
 
 
-@app.post("/v1/images/variations")
-async def create_image_variation(
-    request: Request, services: ServicesDependency, metering: MeteringDependency
-) -> Response:
+async def create_image_variation(request: Request) -> Response:
     """Make images like an image."""
-    return await _serve("variations", request, services, metering)
+    return await _serve("variations", request)
 
 
-async def _serve(
-    task: ImageTask, request: Request, services: Services, metering: Metering
-) -> Response:
+async def _serve(task: ImageTask, request: Request) -> Response:
     """Answer an image request; the response itself reserves, calls, relays and settles."""
+    services: Services = request.app.state.get_services()
+    metering: Metering = request.app.state.get_metering()
     key = await services.authenticator.authenticate(request.headers.get("authorization"))
     order = read_image_order(
         await _read(request, services.settings.body_bytes_max),
@@ -122,5 +95,10 @@ async def _read(request: Request, bytes_max: int) -> ImageBody:
     return read_json_body(await read_json(request, bytes_max))
 
 
+app.add_route("/v1/images/generations", create_image, methods=["POST"])
+app.add_route("/v1/images/edits", create_image_edit, methods=["POST"])
+app.add_route("/v1/images/variations", create_image_variation, methods=["POST"])
+app.state.get_services = get_services
+app.state.get_metering = get_metering
 make_ready(settings, get_services, get_metering, preparations=[load_encodings])
 handler = Mangum(app, lifespan="off")

@@ -82,7 +82,8 @@ def serving_chat(
             key = _open_account(client, table)
             yield ChatGateway(base_url=f"{url}/v1", api_key=key, client=client, table=table)
     finally:
-        function.app.dependency_overrides.clear()
+        function.app.state.get_services = function.get_services
+        function.app.state.get_metering = function.get_metering
         client.delete_table(TableName=table)
         client.close()
         services.client.close()
@@ -104,10 +105,8 @@ def _in_lambda(
 ) -> Any:
     """Return the app with a Lambda's context for each request, each the next sandbox's."""
     turns = itertools.cycle(meterings)
-    function.app.dependency_overrides = {
-        function.find_services: lambda: services,
-        function.find_metering: lambda: next(turns),
-    }
+    function.app.state.get_services = lambda: services
+    function.app.state.get_metering = lambda: next(turns)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await function.app({**scope, "aws.context": _Context(lives_s)}, receive, send)

@@ -164,8 +164,8 @@ def open_site(dynamodb_url: str, dynamodb_client: Any, table: str, tmp_path: Pat
             )
             apps = {name: load_function(name) for name in ("chat", "images")}
             for function in apps.values():
-                function.app.dependency_overrides[function.find_services] = lambda: services
-                function.app.dependency_overrides[function.find_metering] = lambda: metering
+                function.app.state.get_services = lambda: services
+                function.app.state.get_metering = lambda: metering
             accounts = DynamoAccounts(dynamodb_client, table)
             try:
                 yield Site(
@@ -177,7 +177,8 @@ def open_site(dynamodb_url: str, dynamodb_client: Any, table: str, tmp_path: Pat
                 )
             finally:
                 for function in apps.values():
-                    function.app.dependency_overrides.clear()
+                    function.app.state.get_services = function.get_services
+                    function.app.state.get_metering = function.get_metering
                 await http.aclose()
                 services.client.close()
 

@@ -158,10 +158,56 @@ async def test_connection_is_kept_where_nothing_is_left_on_it(answer: bytes, is_
 
     async with stream_to(serve) as stream:
         await stream.open(make_chunk(b"one"))
+        connection = stream._socket
+        assert connection is not None
         await stream.close(END)
-        assert stream._socket is not None
-        assert (stream._socket.fileno() >= 0) is is_kept
-        assert stream._api._kept is (stream._socket if is_kept else None)
+        assert (connection.fileno() >= 0) is is_kept
+        assert stream._api._kept is (connection if is_kept else None)
+
+
+async def test_answer_takes_a_new_connection_where_the_kept_one_takes_nothing() -> None:
+    """One that is closed between the look at it and the first write loses no answer."""
+    got = bytearray()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        got.extend(await reader.readuntil(END))
+        writer.write(ACCEPTED)
+
+    kept, peer = socket.socketpair()
+    kept.shutdown(socket.SHUT_WR)  # nothing is to be read on it, and nothing can be written
+    async with stream_to(serve) as stream:
+        stream._api.keep(kept)
+        await stream.open(make_chunk(b"one"))
+        await stream.close(END)
+    peer.close()
+
+    assert bytes(got).partition(b"\r\n\r\n")[2] == make_chunk(b"one") + END
+    assert kept.fileno() == -1
+
+
+async def test_write_behind_the_end_goes_nowhere() -> None:
+    """What a task of this invocation still writes must not be in another one's answer."""
+    behind = bytearray()
+    is_ended, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(END)
+        is_ended.set()
+        await may_answer.wait()
+        writer.write(ACCEPTED)
+        behind.extend(await reader.read())
+
+    async with stream_to(serve) as stream:
+        await stream.open(make_chunk(b"one"))
+        closing = asyncio.create_task(stream.close(END))
+        await is_ended.wait()
+        await stream.write(make_chunk(b"before the verdict"))
+        may_answer.set()
+        await closing
+        assert stream._api._kept is not None
+        await stream.write(make_chunk(b"on a kept connection"))
+
+    assert behind == b""
 
 
 async def test_writes_after_a_reset_are_swallowed(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,6 @@
 """The process's connection to the Runtime API: events come on it, and the answers leave on it.
 
-    GET /next ── an event ─▶ kept ── take: POST of the answer, its 202 ─▶ kept ─▶ GET /next …
+    GET /next ── an event ─▶ kept ── POST of the answer, its 202 ─▶ kept ─▶ GET /next …
                               │ closed by the peer meanwhile                │ not to be kept
                               ▼                                             ▼
                               a new one                                     closed
@@ -13,6 +13,7 @@ requests are not used, since they cannot end in trailers.
 
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 
@@ -42,22 +43,22 @@ class ApiConnection:
         try:
             kept = self._take_kept()
             if kept is not None:
-                try:
+                with suppress(ConnectionError):  # closed just now, before anything came
                     return self._ask(kept)
-                except ConnectionError:
-                    pass  # closed just now, before anything came
             return self._ask(self._connect())
         except (OSError, HTTPException) as error:
             raise NoEventError(f"{type(error).__name__}: {error}") from error
 
-    def take(self) -> socket.socket:
-        """Return a non-blocking socket for one answer; `keep` it or close it afterwards.
+    def begin_answer(self, data: bytes) -> tuple[socket.socket, int]:
+        """Send an answer's first bytes; return its non-blocking socket and how many were taken.
 
-        Raises: OSError: the one that was kept is closed, and there is no new one.
+        `keep` it or close it afterwards. Raises: OSError: there is no connection.
         """
-        found = self._take_kept() or self._connect()
-        found.setblocking(False)
-        return found
+        kept = self._take_kept()
+        if kept is not None:
+            with suppress(ConnectionError):  # closed just now, before anything was taken
+                return _begin_on(kept, data)
+        return _begin_on(self._connect(), data)
 
     def keep(self, connection: socket.socket) -> None:
         """Keep a connection on which nothing is under way for what comes next."""
@@ -105,3 +106,20 @@ class ApiConnection:
             else:
                 connection.close()
         return {name.lower(): value for name, value in answer.headers.items()}, body
+
+
+def _begin_on(connection: socket.socket, data: bytes) -> tuple[socket.socket, int]:
+    connection.setblocking(False)
+    try:
+        return connection, send_now(connection, data)
+    except OSError:
+        connection.close()
+        raise
+
+
+def send_now(connection: socket.socket, data: bytes) -> int:
+    """Send what the kernel takes at once; return how many bytes that is. Raises: OSError."""
+    try:
+        return connection.send(data)
+    except BlockingIOError:
+        return 0

@@ -20,7 +20,7 @@ import socket
 from collections.abc import Iterable
 from contextlib import suppress
 
-from tollgate.runtime.connection import API, USER_AGENT, ApiConnection
+from tollgate.runtime.connection import API, USER_AGENT, ApiConnection, send_now
 
 _log = logging.getLogger("runtime")
 CONTENT_TYPE = "application/vnd.awslambda.http-integration-response"
@@ -112,11 +112,13 @@ class ResponseStream:
 
     async def open(self, first: bytes) -> None:
         """Send the head with the first bytes of the body, framed, in one write."""
+        framed = self._head() + first
         try:
-            self._socket = self._api.take()
+            self._socket, taken_bytes = self._api.begin_answer(framed)
         except OSError as error:
             self._lose(error)
-        await self.write(self._head() + first)
+            return
+        await self._send_rest_of(framed, taken_bytes)
 
     async def write(self, framed: bytes) -> None:
         """Send bytes that are already framed; waits while the receiver is slower."""
@@ -125,16 +127,11 @@ class ResponseStream:
         if self._socket is None or self._is_lost:
             return
         try:
-            taken_bytes = self._socket.send(framed)
-        except BlockingIOError:
-            taken_bytes = 0
+            taken_bytes = send_now(self._socket, framed)
         except OSError as error:
             self._lose(error)
             return
-        if taken_bytes < len(framed):
-            rest = memoryview(framed)[taken_bytes:]
-            self._rest = asyncio.create_task(self._send_rest(self._socket, rest))
-            await asyncio.shield(self._rest)
+        await self._send_rest_of(framed, taken_bytes)
 
     async def close(self, end: bytes) -> None:
         """Send the body's end and read what Lambda says of it."""
@@ -145,6 +142,12 @@ class ResponseStream:
         """Wait until the answer is accepted, or is known to be lost."""
         if self._closing is not None:
             await self._closing
+
+    async def _send_rest_of(self, framed: bytes, taken_bytes: int) -> None:
+        if self._socket is not None and taken_bytes < len(framed):
+            rest = memoryview(framed)[taken_bytes:]
+            self._rest = asyncio.create_task(self._send_rest(self._socket, rest))
+            await asyncio.shield(self._rest)
 
     async def _send_rest(self, connection: socket.socket, rest: memoryview) -> None:
         try:
@@ -162,12 +165,13 @@ class ResponseStream:
             self._lose(error)
         if self._rest is not None:
             await self._rest
-        if self._socket is None:
+        connection, self._socket = self._socket, None  # nothing may be written behind the end
+        if connection is None:
             return
-        if not self._is_lost and await self._is_accepted(self._socket):
-            self._api.keep(self._socket)
+        if not self._is_lost and await self._is_accepted(connection):
+            self._api.keep(connection)
         else:
-            self._socket.close()
+            connection.close()
 
     def _head(self) -> bytes:
         lines = [

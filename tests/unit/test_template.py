@@ -9,6 +9,7 @@ import pytest
 from tollgate.core.metrics import NAMESPACE, RequestMetrics, format_counts, format_request
 from tollgate.ledger.sweep import HOLD_AGE_MAX, Tally
 from tollgate.ledger.table import create_table
+from tollgate.runtime import stream as runtime_stream
 from tollgate.web.envelope import ALLOWED_HEADERS, ALLOWED_METHODS
 
 from functions.billing.sweep import MARGIN_S, measure
@@ -235,3 +236,10 @@ def test_dashboard_shows_metrics_that_are_written() -> None:
 
     assert shown <= list_written()
     assert list_written() - shown - by_sweep == {("UpstreamFailures", ("Table",))}
+
+
+def test_an_answers_end_is_waited_for_as_long_as_a_function_lives() -> None:
+    """Given up sooner, /next would be asked while it is still read: Lambda then cuts it off."""
+    longest_s = max(function["Timeout"] for function in FUNCTIONS.values())
+
+    assert longest_s <= runtime_stream._ACCEPTED_WITHIN_S

@@ -169,17 +169,21 @@ def count_prompt(body: Mapping[str, object], model: Model) -> PromptCount:
 
 
 def is_quickly_counted(body: Mapping[str, object], model: Model) -> bool:
-    """Whether `count_prompt` takes a millisecond: a few short plain texts, the encoding loaded."""
+    """Whether `count_prompt` takes milliseconds: a few short plain texts, the encoding loaded.
+
+    The names of fields count with their texts: no number of empty ones is short.
+    """
     messages = _as_list(body.get("messages"))
     has_more = any(body.get(name) is not None for name in _COUNTED_BESIDE_MESSAGES)
     if has_more or len(messages) > _QUICK_MESSAGES_MAX or not is_loaded(model.encoding):
         return False
     characters = 0
     for message in messages:
-        for value in message.values() if isinstance(message, Mapping) else [message]:
+        fields = message.items() if isinstance(message, Mapping) else [("", message)]
+        for name, value in fields:
             if not isinstance(value, str):
                 return False
-            characters += len(value)
+            characters += len(name) + len(value)
     return characters <= QUICK_CHARACTERS_MAX
 
 

@@ -149,6 +149,19 @@ async def test_closing_an_answer_hangs_up() -> None:
         await server.hung_up.wait()
 
 
+async def test_whole_answer_that_is_not_waited_for_hangs_up() -> None:
+    """Whoever gives up while the body is read leaves no connection behind."""
+    async with serving(stream(DONE, ending="hang")) as server, client() as http:
+        sending = asyncio.create_task(http.send(post(http, server.base_url)))
+        await asyncio.sleep(0.1)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await sending
+
+        await server.hung_up.wait()
+    assert caught.tb is not None  # which holds the answer: it was closed, and not only forgotten
+
+
 async def test_body_is_sent_when_the_server_has_taken_it() -> None:
     """The wait for the first byte must not begin while megabytes are still on their way."""
     watch, taken = Watch(), asyncio.Event()

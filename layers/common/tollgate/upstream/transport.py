@@ -12,7 +12,7 @@ and writes addresses anew, which breaks a signature of them. docs/decisions/0008
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from functools import partial
 from typing import Any, Protocol
 
@@ -151,7 +151,8 @@ class DirectClient(httpx.AsyncClient):
         response = await self._direct.handle_async_request(request)
         response.request = request
         if not stream:
-            await response.aread()
+            async with aclosing(response):
+                await response.aread()
         return response
 
 

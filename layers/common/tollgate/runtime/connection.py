@@ -9,6 +9,9 @@ AWS's own client keeps one too, behind libcurl, which cannot stream and does not
 handler run while it waits: that is why it asks in a thread of its own, which costs more than the
 asking. A socket's own methods let handlers run (PEP 475). The reading is http.client's; its
 requests are not used, since they cannot end in trailers.
+
+AWS's guide to custom runtimes has the connection closed behind a streamed answer; AWS's clients for
+Node.js (RAPIDClient.js) and Rust (lambda-runtime-api-client) keep it, and so does this one.
 """
 
 import socket

@@ -1,6 +1,7 @@
 """Kept connections and ends in time, against servers over sockets that do what they should not."""
 
 import asyncio
+import binascii
 import socket
 import ssl
 import threading
@@ -22,6 +23,7 @@ from tests.fakes.scripted_server import Script, ScriptedServer, answer, hang, ra
 
 LIMITS = Limits(connect_timeout_s=0.3, read_timeout_s=0.3, attempts_max=1)
 PATIENT = Limits(connect_timeout_s=5.0, read_timeout_s=10.0, attempts_max=1)
+CHUNKS = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 HEADERS = {"host": "db.example", "content-type": "application/x-amz-json-1.0"}
 OK = answer(b"{}")
 
@@ -111,6 +113,77 @@ async def test_words_that_nobody_asked_for_end_a_connection() -> None:
         await post()
         await asyncio.sleep(0.4)
         assert (await post()).headers["content-type"] == "application/json"
+
+    assert server.connections == 2
+
+
+SURPLUS = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\ncontent-le"
+
+
+async def test_words_behind_an_answer_end_its_connection() -> None:
+    """They came with it, so no look at the socket finds them; their rest would be the next one."""
+    async with posting(raw(SURPLUS, ending=""), OK) as (post, server, wire):
+        assert (await post()).body == b"{}"
+        assert wire._idle == []
+        assert (await post()).headers["content-type"] == "application/json"
+
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("status", [b"101", b"102", b"103", b"199", b"204", b"304"])
+async def test_answer_without_a_body_is_none(status: bytes) -> None:
+    """The true one may come behind it, and would be taken for the next call's."""
+    bare = raw(b"HTTP/1.1 " + status + b" Odd\r\ncontent-length: 2\r\n\r\n", ending="hang")
+    async with posting(bare) as (post, _, wire):
+        with pytest.raises(AwsUnansweredError):
+            await post()
+
+        assert wire._idle == []
+
+
+async def test_server_that_lets_go_on_is_waited_for() -> None:
+    """Nobody asked it to; the answer comes behind it."""
+    patient = raw(b"HTTP/1.1 100 Continue\r\n\r\n", b"", WHOLE, ending="")
+    async with posting(patient) as (post, server, _):
+        for _ in range(2):
+            assert (await post()).body == b'{"a": 1}'
+
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"content-length: 0\r\ncontent-length: 2",
+        b"content-length: 2\r\ntransfer-encoding: chunked",
+        b"content-length: 2\r\ntransfer-encoding: gzip, chunked",
+        b"transfer-encoding: identity",
+        b"content-length: +2",
+        b"content-length: 0_2",
+        b"content-length: 2\r\njunk\r\nconnection: close",
+    ],
+)
+async def test_answer_that_ends_in_two_places_is_none(lines: bytes) -> None:
+    """Whoever reads it otherwise than its server takes a rest of it for the next answer."""
+    said = b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n\r\n{}"
+    async with posting(raw(said, ending="hang")) as (post, _, wire):
+        with pytest.raises(AwsUnansweredError):
+            await post()
+
+        assert wire._idle == []
+
+
+async def test_damaged_answer_ends_its_connection() -> None:
+    """By the checksum: where the next one begins on it, nobody knows."""
+    body = '{"a": "ü"}'.encode()
+    right, wrong = (f"x-amz-crc32: {binascii.crc32(body) + off}\r\n" for off in (0, 1))
+    scripts = answer(body, head=right), answer(body, head=wrong), answer(body, head=right)
+    async with posting(*scripts) as (post, server, wire):
+        assert (await post()).body == body
+        with pytest.raises(AwsUnansweredError):
+            await post()
+        assert wire._idle == []
+        assert (await post()).body == body
 
     assert server.connections == 2
 
@@ -239,6 +312,7 @@ def _knock(port: int) -> socket.socket:
         raw(b"x" * 100_000, ending="hang"),
         raw(b"garbage\r\n\r\n"),
         raw(b"HTTP/1.1 999999 Odd\r\n\r\n"),
+        *(raw(CHUNKS + size + b"\r\n{}") for size in (b"-1", b"-5", b"-" + b"f" * 20, b"f" * 20)),
         stream(b"{}", ending="close"),
         stream(b"{}", ending="reset"),
     ],
@@ -260,6 +334,30 @@ async def test_size_of_an_answer_has_a_limit(monkeypatch: pytest.MonkeyPatch) ->
             assert len((await post()).body) == 1000
             with pytest.raises(AwsUnansweredError):
                 await post()
+
+
+def pour(head: bytes, words: bytes) -> Script:
+    """Say `head` and then `words`, as fast as they are read, without end."""
+
+    async def script(writer: asyncio.StreamWriter) -> None:
+        writer.write(head)
+        while True:
+            writer.write(words * 1000)
+            await writer.drain()
+
+    return script
+
+
+@pytest.mark.parametrize(
+    "script", [pour(CHUNKS + b"-1\r\n", b" "), pour(b"", b"HTTP/1.1 100 Continue\r\n\r\n")]
+)
+async def test_what_is_read_has_a_limit(monkeypatch: pytest.MonkeyPatch, script: Script) -> None:
+    """Also where a size below nothing means all, and where no answer ever begins."""
+    monkeypatch.setattr(module, "BYTES_MAX", 10_000)
+    limits = Limits(connect_timeout_s=1.0, read_timeout_s=1.0, attempts_max=1)
+    async with posting(script, limits=limits) as (post, _, _):
+        with pytest.raises(AwsUnansweredError, match="ValueError"):
+            await post()
 
 
 async def test_chunks_are_read() -> None:
@@ -290,10 +388,13 @@ class _Pair(Wire):
 
 
 WHOLE = b'HTTP/1.1 200 OK\r\ncontent-type: x\r\ncontent-length: 8\r\n\r\n{"a": 1}'
-CHUNKED = (
-    b'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\n{"a\r\n5\r\n": 1}\r\n0\r\n\r\n'
+CHUNKED = CHUNKS + b'3\r\n{"a\r\n5\r\n": 1}\r\n0\r\n\r\n'
+PIECES = st.sampled_from(
+    [
+        *(WHOLE, CHUNKED, CHUNKS, b"\r\n", b"\r\n\r\n", b"\x00", b"content-length:"),
+        *(b"-1", b"-ffffffffffffffffff", b"ffffffffffffffffff\r\n", b"0\r\n"),
+    ]
 )
-PIECES = st.sampled_from([WHOLE, CHUNKED, b"\r\n", b"\r\n\r\n", b"-1", b"\x00", b"content-length:"])
 
 
 @given(
@@ -308,6 +409,7 @@ PIECES = st.sampled_from([WHOLE, CHUNKED, b"\r\n", b"\r\n\r\n", b"-1", b"\x00", 
 )
 @example(WHOLE)
 @example(CHUNKED)
+@example(CHUNKS + b"-ffffffffffffffffff\r\n")
 def test_whatever_comes_is_an_answer_or_none(said: bytes) -> None:
     """No other error, nothing left open, and never a part for the whole."""
     with closing(_Pair(said)) as wire:
@@ -366,6 +468,47 @@ def test_tls_is_kept_and_looked_at() -> None:
     assert sockets[0] is sockets[1]
     assert sockets[1] is not sockets[2]
     assert sockets[2] is sockets[3]
+
+
+@contextmanager
+def meeting_tls(serve: Callable[[ssl.SSLSocket], None]) -> Iterator[Wire]:
+    """Yield a wire whose one connection `serve` has the other end of."""
+    authority = trustme.CA()
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(theirs)
+    ours = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
+
+    def accept() -> None:
+        plain, _ = listener.accept()
+        with suppress(OSError), theirs.wrap_socket(plain, server_side=True) as opened:
+            serve(opened)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=accept)
+        thread.start()
+        with closing(Wire("localhost", listener.getsockname()[1], PATIENT, tls=ours)) as wire:
+            yield wire
+        thread.join()
+
+
+def test_words_in_an_answers_last_record_end_its_connection() -> None:
+    """TLS has taken them off the socket, and hands them out by and by."""
+    head = CHUNKS + b"%x\r\n" % 60_000
+    # The reader's 65 536 bytes end in the midst of the last record, and with them the answer.
+    tail = b" " * 848 + b"\r\n%x\r\n" % 5521 + b" " * 5521 + b"\r\n0\r\n\r\n"
+    records = [head, b" " * 10_000, *[b" " * 16_384] * 3, tail + b"HTTP/1.1 200 OK\r\n" * 500]
+
+    def serve(opened: ssl.SSLSocket) -> None:
+        opened.recv(10_000)
+        for record in records:
+            assert opened.send(record) == len(record)
+        opened.recv(10_000)
+
+    with meeting_tls(serve) as wire:
+        assert len(wire.post(HEADERS, b"").body) == 65_521
+        for connection in wire._idle:
+            assert not connection.is_quiet()
+        wire.close()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """What a client makes of answers, and which it asks for again; its wire has a script."""
 
-import binascii
 import json
 from collections.abc import Callable
 from http.client import HTTPMessage
@@ -97,7 +96,6 @@ PASSING: list[Said] = [
     *(say(b"<html>", status=status) for status in (500, 429)),
     say(b"<html>a proxy's</html>"),
     *(say(body) for body in (b"", b"[1]", b"null", b'{"Item": ', b"\xff", b"[" * 100_000)),
-    say(b'{"Item": {}}', x_amz_crc32="5"),
     refuse("ThrottlingException"),
     refuse("ProvisionedThroughputExceededException"),
     refuse("RequestLimitExceeded"),
@@ -171,14 +169,6 @@ def test_refusal_brings_what_was_said() -> None:
 
     assert caught.value.answer["Item"] == {"pk": {"S": "p"}}
     assert str(caught.value) == "400 ConditionalCheckFailedException"
-
-
-def test_right_checksum_is_taken() -> None:
-    """Of the body's very bytes."""
-    body = b'{"Item": {"pk": {"S": "\xc3\xbc"}}}'
-    wire = Wire(say(body, x_amz_crc32=str(binascii.crc32(body))))
-
-    assert client_of(wire).get_item() == {"Item": {"pk": {"S": "ü"}}}
 
 
 @pytest.mark.parametrize(

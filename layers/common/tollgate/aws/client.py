@@ -7,7 +7,6 @@ on the wire, of which no item has any. A call may be made twice: whoever calls i
 Source: Smithy, "AWS JSON 1.0 protocol" and "1.1"; botocore.retries.standard.
 """
 
-import binascii
 import json
 import random
 import secrets
@@ -120,11 +119,8 @@ def _is_throttled(error: AwsError) -> bool:
 def _read(answer: Answer) -> dict[str, Any]:
     """Return what an answer says.
 
-    Raises: AwsRefusedError: no. AwsUnansweredError: it is damaged, or not of this protocol.
+    Raises: AwsRefusedError: no. AwsUnansweredError: it is not of this protocol.
     """
-    checksum = answer.headers.get("x-amz-crc32")
-    if checksum is not None and checksum != str(binascii.crc32(answer.body)):
-        raise AwsUnansweredError("the checksum is wrong")
     try:
         said = json.loads(answer.body)
     except (ValueError, RecursionError):

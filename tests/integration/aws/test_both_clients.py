@@ -8,6 +8,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from botocore.loaders import Loader
+from botocore.retries.standard import (
+    ThrottledRetryableChecker,
+    ThrottlingStatusCodeChecker,
+    TransientRetryableChecker,
+)
+from tollgate.aws import client as lean
 from tollgate.aws.botocore_clients import make_botocore_client
 from tollgate.aws.clients import ClientMaker, make_client
 from tollgate.aws.errors import AwsError, AwsRefusedError, AwsUnansweredError
@@ -95,6 +102,22 @@ async def test_failure_that_passes_is_not_the_callers(make: ClientMaker, failure
         with pytest.raises(AwsError):
             await ask(get_item)
         assert len(server.paths) == 3
+
+
+def test_what_is_tried_again_is_botocores_list() -> None:
+    """Which grows with its versions, and the services' models with it."""
+    loader = Loader()
+    modelled = {
+        name
+        for service in ("dynamodb", "secretsmanager")
+        for name, shape in loader.load_service_model(service, "service-2")["shapes"].items()
+        if "retryable" in shape
+    }
+
+    assert set(ThrottledRetryableChecker._THROTTLED_ERROR_CODES) == lean._THROTTLED
+    assert modelled | set(TransientRetryableChecker._TRANSIENT_ERROR_CODES) == lean._TRANSIENT
+    assert set(TransientRetryableChecker._TRANSIENT_STATUS_CODES) == lean._TRANSIENT_STATUS
+    assert ThrottlingStatusCodeChecker._THROTTLING_STATUS_CODES == [429]
 
 
 async def test_answer_about_the_item_is_asked_for_once(make: ClientMaker) -> None:

@@ -11,7 +11,10 @@ from tollgate.aws.clients import ClientMaker, make_client
 from tollgate.errors import LedgerUnavailableError
 from tollgate.ledger.connection import connect
 from tollgate.ledger.queries import query
+from tollgate.ledger.store import DynamoLedger
 
+from tests.contracts.test_ledger import ask as question
+from tests.contracts.test_ledger import reservation
 from tests.fakes.scripted_server import answer, serving
 
 
@@ -54,6 +57,21 @@ async def test_body_that_is_no_page(body: bytes, make: ClientMaker) -> None:
     async with asking(body, make) as ask:
         with pytest.raises(LedgerUnavailableError):
             await ask(lambda client: list(query(client, "t", "p")))
+
+
+@pytest.mark.parametrize("make", [make_client, make_botocore_client])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"{}", b'{"Attributes": null}', b'{"Attributes": {}}', b'{"Attributes": 5}'),
+        *(b'{"Attributes": {"numbers": {"M": {}}}}', b'{"Attributes": {"numbers": {"S": ""}}}'),
+    ],
+)
+async def test_hold_without_a_number_may_be_there(body: bytes, make: ClientMaker) -> None:
+    """Nobody could settle it, so it is of unknown outcome; who asked for it gives it back."""
+    async with asking(body, make) as ask:
+        with pytest.raises(LedgerUnavailableError):
+            await ask(lambda client: DynamoLedger(client, "t").reserve(reservation(question(1))))
 
 
 @pytest.mark.parametrize("make", [make_client, make_botocore_client])

@@ -150,14 +150,34 @@ def test_an_answer_is_no_reason_to_ask_again(said: Answer) -> None:
         (say({}, status=400, x_amzn_errortype="Code:http://x/"), "Code"),
         (say(b"[]", status=404), "404"),
         (say({"__type": None}, status=418), "418"),
+        *(
+            (say(body, status=400, x_amzn_errortype="ConditionalCheckFailedException"), "400")
+            for body in (b"", b"<html>", b'{"Item": ')
+        ),
+        *(
+            (say({"__type": told}, status=400), "400")
+            for told in ({"key": "sk-1"}, "sk 1\nx", "é", "x" * 200, "#", 5.5)
+        ),
     ],
 )
 def test_code_of_a_refusal(said: Answer, code: str) -> None:
-    """In any of the places that AWS's protocols know, else HTTP's own."""
+    """In any of the places that AWS's protocols know, if it is a word; else HTTP's own.
+
+    One whose item is cut off would say that there is none: it says nothing.
+    """
     with pytest.raises(AwsRefusedError) as caught:
         client_of(Wire(said)).get_item()
 
     assert (caught.value.code, caught.value.status) == (code, said.status)
+
+
+def test_null_is_nothing() -> None:
+    """As botocore has it: a member that is null is absent."""
+    assert client_of(Wire(say(b'{"Item": null, "Count": 0}'))).get_item() == {"Count": 0}
+    with pytest.raises(AwsRefusedError) as caught:
+        client_of(Wire(refuse("ConditionalCheckFailedException", Item=None))).put_item()
+
+    assert "Item" not in caught.value.answer
 
 
 def test_refusal_brings_what_was_said() -> None:

@@ -89,3 +89,53 @@ def test_write_waits_for_a_transaction_in_its_way(write: Any) -> None:
     write(database)
 
     assert len(database.began_s) == 12
+
+
+class Saying:
+    """A client whose database says one thing, be it no."""
+
+    def __init__(self, said: Any, *, code: str | None = None) -> None:
+        self._said = said
+        self._code = code
+
+    def put_item(self, **_: object) -> Any:
+        if self._code is not None:
+            raise AwsRefusedError(self._code, status=400, answer=self._said)
+        return self._said
+
+    transact_write_items = put_item
+
+
+@pytest.mark.parametrize("item", [5, "text", [], [5]])
+@pytest.mark.parametrize("name", ["Attributes", "Item"])
+def test_item_that_is_none_says_nothing(name: str, item: object) -> None:
+    """How the write ended is unknown then."""
+    code = "ConditionalCheckFailedException" if name == "Item" else None
+    client = Saying({name: item}, code=code)
+
+    with pytest.raises(LedgerUnavailableError):
+        ConditionalWriter(client, "t").put({}, condition="c")
+
+
+REFUSED = {"Code": "ConditionalCheckFailed"}
+
+
+@pytest.mark.parametrize(
+    "reasons", [5, {}, [], [5], [REFUSED], [REFUSED, 5], [REFUSED] * 3, [REFUSED | {"Item": 5}] * 2]
+)
+def test_reasons_that_are_none_say_nothing(reasons: object) -> None:
+    """Neither of a write that nobody made nor of fewer than there were."""
+    client = Saying({"CancellationReasons": reasons}, code="TransactionCanceledException")
+
+    with pytest.raises(LedgerUnavailableError):
+        ConditionalWriter(client, "t").transact(WRITE, WRITE)
+
+
+def test_reasons_are_one_a_write() -> None:
+    """In their order; the old item is nothing where it is not told."""
+    reasons = [{"Code": "None", "Item": None}, REFUSED | {"Item": None, "Message": "no"}]
+    client = Saying({"CancellationReasons": reasons}, code="TransactionCanceledException")
+
+    answers = ConditionalWriter(client, "t").transact(WRITE, WRITE)
+
+    assert [(answer.is_written, answer.item) for answer in answers] == [(True, {}), (False, {})]

@@ -9,6 +9,7 @@ Source: Smithy, "AWS JSON 1.0 protocol" and "1.1"; botocore.retries.standard.
 
 import json
 import random
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -22,20 +23,32 @@ from tollgate.aws.wire import Answer, Limits, Wire
 
 _PROTOCOLS = {"dynamodb": ("DynamoDB_20120810", "1.0"), "secretsmanager": ("secretsmanager", "1.1")}
 _WITH_TOKEN = {"TransactWriteItems"}  # one that is sent again is then known to be the same
+# Both are botocore's, with what the two services' models call retryable; a test compares them.
 _THROTTLED = {
+    "BandwidthLimitExceeded",
+    "EC2ThrottledException",
     "LimitExceededException",
+    "PriorRequestNotComplete",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
+    "RequestThrottled",
     "RequestThrottledException",
+    "SlowDown",
     "ThrottledException",
     "Throttling",
     "ThrottlingException",
     "TooManyRequestsException",
     "TransactionInProgressException",
 }
-_TRANSIENT = {"RequestTimeout", "RequestTimeoutException", "PriorRequestNotComplete"}
+_TRANSIENT = {
+    "PriorRequestNotComplete",
+    "ReplicatedWriteConflictException",
+    "RequestTimeout",
+    "RequestTimeoutException",
+}
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException"}
 _TRANSIENT_STATUS = {500, 502, 503, 504}
+_CODE = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _dump = json.JSONEncoder(separators=(",", ":")).encode
 # The longest waits before the second try; a later one's is twice as long. botocore's.
 _PAUSE_S = 0.025
@@ -117,7 +130,7 @@ def _is_throttled(error: AwsError) -> bool:
 
 
 def _read(answer: Answer) -> dict[str, Any]:
-    """Return what an answer says.
+    """Return what an answer says; a member that is null is none, as botocore has it.
 
     Raises: AwsRefusedError: no. AwsUnansweredError: it is not of this protocol.
     """
@@ -125,15 +138,21 @@ def _read(answer: Answer) -> dict[str, Any]:
         said = json.loads(answer.body)
     except (ValueError, RecursionError):
         said = None
+    is_object = isinstance(said, dict)
+    found = {name: value for name, value in said.items() if value is not None} if is_object else {}
     if answer.status != HTTPStatus.OK:
-        raise _read_refusal(answer, said if isinstance(said, dict) else {})
-    if not isinstance(said, dict):
+        code = _read_code(answer, found) if is_object else ""
+        raise AwsRefusedError(code or str(answer.status), status=answer.status, answer=found)
+    if not is_object:
         raise AwsUnansweredError("the answer is no JSON object")
-    return said
+    return found
 
 
-def _read_refusal(answer: Answer, said: Mapping[str, Any]) -> AwsRefusedError:
-    """Return an error; its code is `Code`, `namespace#Code` or either with `:address` behind it."""
+def _read_code(answer: Answer, said: Mapping[str, Any]) -> str:
+    """Return `Code` of `Code`, `namespace#Code`, either with `:address` behind it; or nothing.
+
+    It stands in logs, so it is a word or nothing.
+    """
     told = said.get("__type") or answer.headers.get("x-amzn-errortype") or said.get("code")
-    code = str(told or answer.status).partition(":")[0].rpartition("#")[2]
-    return AwsRefusedError(code, status=answer.status, answer=said)
+    code = told.partition(":")[0].rpartition("#")[2] if isinstance(told, str) else ""
+    return code if _CODE.fullmatch(code) else ""

@@ -78,7 +78,7 @@ class DynamoLedger:
             answer = self._try_reserve(reservation, held, required)
             if answer.is_written:
                 hold = reservation.hold(held)
-                return replace(hold, number=items.hold_number(answer.item, hold.attempt))
+                return replace(hold, number=_read_number(answer.item, hold.attempt))
             standing = _standing_hold(reservation, answer.item)
             if standing is not None:
                 return standing
@@ -225,6 +225,17 @@ class DynamoLedger:
 def _names(hold: Hold) -> dict[str, str]:
     attempt = hold.attempt or hold.request_id
     return {"#r": hold.request_id, "#a": attempt, "#k": hold.key_id}
+
+
+def _read_number(written: Item, attempt: str) -> int:
+    """Return the number of a hold that was just written.
+
+    Raises: LedgerUnavailableError: it is not told, so the hold may be there and cannot be settled.
+    """
+    try:
+        return items.hold_number(written, attempt)
+    except (LookupError, TypeError, ValueError) as error:
+        raise LedgerUnavailableError from error
 
 
 def _same_hold(hold: Hold, account: Item) -> Hold | None:

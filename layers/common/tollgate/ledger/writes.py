@@ -6,7 +6,7 @@ write met.
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,9 +96,9 @@ class ConditionalWriter:
                     )
             except AwsRefusedError as error:
                 if error.code == _REFUSED:
-                    return Answer(is_written=False, item=error.answer.get("Item", {}))
+                    return Answer(is_written=False, item=_read_item(error.answer, "Item"))
             else:
-                return Answer(is_written=True, item=answer.get("Attributes", {}))
+                return Answer(is_written=True, item=_read_item(answer, "Attributes"))
         raise LedgerUnavailableError
 
     def transact(self, *writes: Item) -> list[Answer]:
@@ -111,7 +111,7 @@ class ConditionalWriter:
                 with reaching_the_ledger():
                     self._client.transact_write_items(TransactItems=list(writes))
             except AwsRefusedError as error:
-                reasons = error.answer.get("CancellationReasons", [])
+                reasons = _read_reasons(error.answer, len(writes))
                 codes = {reason.get("Code", "None") for reason in reasons}
                 if "ConditionalCheckFailed" in codes:
                     return [_read_reason(reason) for reason in reasons]
@@ -136,6 +136,27 @@ class ConditionalWriter:
             yield attempt
 
 
+def _read_item(said: Mapping[str, Any], name: str) -> Item:
+    """Return an item of an answer, with nothing in it where there is none.
+
+    Raises: LedgerUnavailableError: it is something else, whatever its status.
+    """
+    item = said.get(name)
+    if item is None:
+        return {}
+    if not isinstance(item, dict):
+        raise LedgerUnavailableError
+    return item
+
+
+def _read_reasons(said: Mapping[str, Any], count: int) -> list[Item]:
+    """Return why each of `count` writes was not made; nothing unless it says so of each."""
+    reasons = said.get("CancellationReasons")
+    if not isinstance(reasons, list) or len(reasons) != count:
+        return []
+    return reasons if all(isinstance(reason, dict) for reason in reasons) else []
+
+
 def _read_reason(reason: Item) -> Answer:
     is_refused = reason.get("Code") == "ConditionalCheckFailed"
-    return Answer(is_written=not is_refused, item=reason.get("Item", {}))
+    return Answer(is_written=not is_refused, item=_read_item(reason, "Item"))

@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from http.client import HTTPMessage
 from typing import Any
 
+from tollgate.aws.answers import Answer
 from tollgate.aws.errors import AwsUnansweredError
-from tollgate.aws.wire import Answer, Wire
+from tollgate.aws.wire import Wire
 
 FAULTS = (
     "lost before",

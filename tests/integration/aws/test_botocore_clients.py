@@ -17,11 +17,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from tollgate import trust
 from tollgate.aws import botocore_clients
+from tollgate.aws.answers import Answer
 from tollgate.aws.botocore_clients import make_botocore_client as make_botocores
 from tollgate.aws.client import AwsClient
 from tollgate.aws.clients import make_client
 from tollgate.aws.errors import AwsUnansweredError
-from tollgate.aws.wire import Answer, Limits
+from tollgate.aws.wire import Limits
 from tollgate.trust import make_amazon_context
 
 from tests.fakes.replay_upstream import serve_in_thread

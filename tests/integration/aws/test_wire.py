@@ -15,9 +15,11 @@ import pytest
 import trustme
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tollgate.aws import answers
 from tollgate.aws import wire as module
+from tollgate.aws.answers import Answer
 from tollgate.aws.errors import AwsUnansweredError
-from tollgate.aws.wire import Answer, Limits, Wire
+from tollgate.aws.wire import Limits, Wire
 
 from tests.fakes.scripted_server import Script, ScriptedServer, answer, hang, raw, serving, stream
 
@@ -328,7 +330,7 @@ async def test_answer_that_is_none(script: Script) -> None:
 
 async def test_size_of_an_answer_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Told or not, to the byte."""
-    monkeypatch.setattr(module, "BYTES_MAX", 1000)
+    monkeypatch.setattr(answers, "BYTES_MAX", 1000)
     for make in (answer, stream):
         async with posting(make(b"x" * 1000), make(b"x" * 1001)) as (post, _, _):
             assert len((await post()).body) == 1000
@@ -353,7 +355,7 @@ def pour(head: bytes, words: bytes) -> Script:
 )
 async def test_what_is_read_has_a_limit(monkeypatch: pytest.MonkeyPatch, script: Script) -> None:
     """Also where a size below nothing means all, and where no answer ever begins."""
-    monkeypatch.setattr(module, "BYTES_MAX", 10_000)
+    monkeypatch.setattr(answers, "BYTES_MAX", 10_000)
     limits = Limits(connect_timeout_s=1.0, read_timeout_s=1.0, attempts_max=1)
     async with posting(script, limits=limits) as (post, _, _):
         with pytest.raises(AwsUnansweredError, match="ValueError"):

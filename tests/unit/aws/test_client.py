@@ -6,10 +6,11 @@ from http.client import HTTPMessage
 from typing import Any
 
 import pytest
+from tollgate.aws.answers import Answer
 from tollgate.aws.client import AwsClient
 from tollgate.aws.errors import AwsError, AwsRefusedError, AwsUnansweredError
 from tollgate.aws.signing import Keys, Signer
-from tollgate.aws.wire import Answer, Limits
+from tollgate.aws.wire import Limits
 
 type Said = Answer | AwsUnansweredError
 LIMITS = Limits(connect_timeout_s=1.0, read_timeout_s=2.0, attempts_max=3)

@@ -17,9 +17,10 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
+from tollgate.aws.answers import Answer
 from tollgate.aws.errors import AwsError, AwsRefusedError, AwsUnansweredError
 from tollgate.aws.signing import Signer
-from tollgate.aws.wire import Answer, Limits, Wire
+from tollgate.aws.wire import Limits, Wire
 
 _PROTOCOLS = {"dynamodb": ("DynamoDB_20120810", "1.0"), "secretsmanager": ("secretsmanager", "1.1")}
 _WITH_TOKEN = {"TransactWriteItems"}  # one that is sent again is then known to be the same

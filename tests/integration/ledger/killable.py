@@ -17,14 +17,15 @@ def break_wire(client: Any) -> None:
 
 def break_upstream(upstream: Any) -> None:
     """Die before the upstream is called, or once it has begun to answer."""
+    send = upstream._http.send
 
-    async def before(_: object) -> None:
+    async def send_and_die(*arguments: Any, **options: Any) -> Any:
         faults.die("upstream before")
-
-    async def after(_: object) -> None:
+        response = await send(*arguments, **options)
         faults.die("upstream after")
+        return response
 
-    upstream._http.event_hooks = {"request": [before], "response": [after]}
+    upstream._http.send = send_and_die
 
 
 def killable(app: Any, marks: Mapping[bytes, str]) -> Any:

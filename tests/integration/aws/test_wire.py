@@ -2,10 +2,13 @@
 
 import asyncio
 import binascii
+import random
+import re
 import socket
 import ssl
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
@@ -188,6 +191,72 @@ async def test_damaged_answer_ends_its_connection() -> None:
         assert (await post()).body == body
 
     assert server.connections == 2
+
+
+class Scrambler:
+    """Answers each request with its own words, after whatever may come between; seeded."""
+
+    def __init__(self) -> None:
+        self._dice = random.Random(7)
+        self.done: Counter[str] = Counter()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection until one of the two ends it."""
+        with suppress(OSError, asyncio.IncompleteReadError), closing(writer):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                [length] = re.findall(rb"content-length: (\d+)", head)
+                whole = b"HTTP/1.1 200 OK\r\ncontent-length: %b\r\n\r\n" % length
+                whole += await reader.readexactly(int(length))
+                if not await self._answer(writer, whole):
+                    return
+
+    async def _answer(self, writer: asyncio.StreamWriter, whole: bytes) -> bool:
+        """Say it, or something else; return whether the connection goes on."""
+        kinds = ["at once"] * 8 + ["late", "in parts", "after 103", "twice", "cut", "reset", "hung"]
+        kind = self._dice.choice(kinds)
+        self.done[kind] += 1
+        before = b"HTTP/1.1 103 Early Hints\r\n\r\n" if kind == "after 103" else b""
+        middle = self._dice.randrange(1, len(whole)) if kind in ("in parts", "cut") else 0
+        if kind == "reset":
+            writer.transport.abort()
+            return False
+        for part in (before, whole[:middle]):
+            writer.write(part)
+            await writer.drain()
+        await asyncio.sleep({"late": 0.15, "hung": 0.4}.get(kind, 0.01 if before or middle else 0))
+        if kind != "cut":
+            writer.write(whole[middle:] * (2 if kind == "twice" else 1))
+            await writer.drain()
+        return kind not in ("cut", "hung")
+
+
+async def test_every_answer_is_its_own_calls() -> None:
+    """Whatever the server does, and however many call at once: one's answer is never another's."""
+    scrambler = Scrambler()
+    limits = Limits(connect_timeout_s=0.05, read_timeout_s=0.1, attempts_max=1)
+    server = await asyncio.start_server(scrambler.serve, "127.0.0.1", 0)
+    wire = Wire("127.0.0.1", server.sockets[0].getsockname()[1], limits)
+
+    def call(caller: int) -> int:
+        """Return how many calls had an answer."""
+        answered = 0
+        for number in range(100):
+            words = b'{"call": %d, "of": %d, "%b": 0}' % (number, caller, b"x" * caller)
+            with suppress(AwsUnansweredError):
+                assert wire.post(HEADERS, words).body == words
+                answered += 1
+        return answered
+
+    try:
+        answered = await asyncio.gather(*(asyncio.to_thread(call, caller) for caller in range(6)))
+    finally:
+        wire.close()
+        server.close()
+        server.close_clients()
+
+    assert len(scrambler.done) == 8
+    assert sum(answered) > 60
 
 
 async def test_failure_lets_go_of_all_that_is_kept() -> None:

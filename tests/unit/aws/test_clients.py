@@ -1,6 +1,7 @@
 """Which environment gets the lean client."""
 
 import pytest
+from botocore.credentials import EnvProvider
 from tollgate.aws import clients
 from tollgate.aws.botocore_clients import TranslatingClient
 from tollgate.aws.client import AwsClient
@@ -36,7 +37,7 @@ def test_lambda_as_it_comes_is_usual() -> None:
     "variable",
     [
         *("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"),
-        *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE"),
+        *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"),
         *("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"),
         *("HTTP_PROXY", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"),
     ],
@@ -52,6 +53,30 @@ def test_what_aws_tools_understand_is_botocores(variable: str) -> None:
 def test_without_keys_or_lambda_it_is_botocores(variable: str) -> None:
     """SnapStart's keys are asked of an address; a laptop has profiles."""
     assert not is_usual(LAMBDA | {variable: ""}, "eu-central-1")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        (),
+        ("AWS_SESSION_TOKEN",),
+        ("AWS_SECURITY_TOKEN",),
+        ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"),
+    ],
+)
+def test_keys_are_those_that_botocore_takes(
+    monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
+) -> None:
+    """Under the token's older name too, which comes first."""
+    environment = {"AWS_ACCESS_KEY_ID": "ASIA", "AWS_SECRET_ACCESS_KEY": "secret"}
+    environment |= {name: f"of {name}" for name in names}
+    monkeypatch.setattr(clients, "read_environment", lambda: environment)
+    expected = EnvProvider(environment).load()
+
+    found = clients._read_keys()
+
+    assert (found.access_key, found.secret_key) == (expected.access_key, expected.secret_key)
+    assert found.token == expected.token
 
 
 @pytest.mark.parametrize(

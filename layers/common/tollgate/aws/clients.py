@@ -30,10 +30,12 @@ _UNUSUAL = (
     "AWS_DEFAULT_PROFILE",
     "AWS_ENDPOINT_URL",
     "AWS_PROFILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
     "AWS_USE_DUALSTACK_ENDPOINT",
     "AWS_USE_FIPS_ENDPOINT",
     "REQUESTS_CA_BUNDLE",
 )
+_TOKENS = ("AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")  # of one meaning, in botocore's order
 _PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}
 
 
@@ -82,10 +84,11 @@ def is_usual(environment: Mapping[str, str], region: str) -> bool:
 
 def _read_keys() -> Keys:
     environment = read_environment()
+    tokens = (environment.get(name) for name in _TOKENS)
     return Keys(
         access_key=environment["AWS_ACCESS_KEY_ID"],
         secret_key=environment["AWS_SECRET_ACCESS_KEY"],
-        token=environment.get("AWS_SESSION_TOKEN") or None,
+        token=next(filter(None, tokens), None),
     )
 
 

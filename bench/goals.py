@@ -93,9 +93,9 @@ GOALS = (
         find=lambda results, who: added_first(results, who) / added_first(results, "litellm"),
         most=0.20,
         reason=(
-            "half of it goes by until the hold is asked for, a quarter until the vendor is, a"
-            " quarter from the vendor's first chunk to ours, in many small steps of Python's;"
-            " LiteLLM holds no money before it asks"
+            "a fifth each goes by until the app has its event, until the hold is asked for, in the"
+            " hold's call, until the vendor is asked, and from its first word to ours, in many"
+            " small steps of Python's; LiteLLM holds no money before it asks"
         ),
     ),
     Goal(
@@ -103,7 +103,7 @@ GOALS = (
         find=_by_litellm("burst_cpu_us"),
         most=0.015,
         reason=(
-            "half of it is the request's own, its hold, journal and settlement; the next row is"
+            "a third of it is the request's own, its hold, journal and settlement; the next row is"
             " what a chunk adds, of which the relay is half"
         ),
     ),
@@ -114,8 +114,8 @@ GOALS = (
         most=0.16,
         reason=(
             "a client that does nothing but read such a stream takes 63 µs a chunk, and the write"
-            " nearly half as much again: what is left are two turns of asyncio's loop, ASGI's"
-            " layers and the request's own"
+            " nearly half as much again; the rest is the relay, ASGI's layers and a hundredth of"
+            " the request's own"
         ),
     ),
     Goal(
@@ -125,7 +125,7 @@ GOALS = (
         ),
         most=4,
         reason=(
-            "a chunk takes 9 µs of Python where the way without a gateway takes 1, and the hold"
+            "a chunk takes 8 µs of Python where the way without a gateway takes 1, and the hold"
             " before and the journal after them are in it"
         ),
     ),

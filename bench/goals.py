@@ -103,8 +103,8 @@ GOALS = (
         find=_by_litellm("burst_cpu_us"),
         most=0.015,
         reason=(
-            "a third of it is the request's own, its hold, journal and settlement; the next row is"
-            " what a chunk adds, of which the relay is half"
+            "two fifths of it are the request's own, its hold, journal and settlement; the next"
+            " row is what a chunk adds, of which the relay is half"
         ),
     ),
     Goal(what="CPU of each further chunk ÷ LiteLLM's", find=_by_litellm("burst_cpu_further_us")),
@@ -125,7 +125,7 @@ GOALS = (
         ),
         most=4,
         reason=(
-            "a chunk takes 8 µs of Python where the way without a gateway takes 1, and the hold"
+            "a chunk takes 7 µs of Python where the way without a gateway takes 1, and the hold"
             " before and the journal after them are in it"
         ),
     ),

@@ -10,6 +10,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import httpx
+from starlette.responses import Response
 from tollgate.core.keys import key_sha256, make_key
 from tollgate.core.units import Micropoints
 from tollgate.ledger.accounts import DynamoAccounts
@@ -29,6 +31,7 @@ from tests.functions import load_function
 
 ACCOUNT = "chaos"
 GRANTED = Micropoints(10**12)
+_END = "/end"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +83,10 @@ def serving_chat(
     try:
         with serve_in_thread(app) as url:
             key = _open_account(client, table)
-            yield ChatGateway(base_url=f"{url}/v1", api_key=key, client=client, table=table)
+            try:
+                yield ChatGateway(base_url=f"{url}/v1", api_key=key, client=client, table=table)
+            finally:
+                httpx.post(f"{url}{_END}", trust_env=False, timeout=60)
     finally:
         function.app.state.get_services = function.get_services
         function.app.state.get_metering = function.get_metering
@@ -103,12 +109,20 @@ def _make_metering(services: Services, rules: CooldownRules) -> Metering:
 def _in_lambda(
     function: Any, services: Services, meterings: Sequence[Metering], lives_s: float
 ) -> Any:
-    """Return the app with a Lambda's context for each request, each the next sandbox's."""
+    """Return the app with a Lambda's context for each request, each the next sandbox's.
+
+    A request for `_END` closes all connections, on the loop that they belong to.
+    """
     turns = itertools.cycle(meterings)
     function.app.state.get_services = lambda: services
     function.app.state.get_metering = lambda: next(turns)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == _END:
+            for metering in meterings:
+                await metering.aclose()
+            await Response(status_code=204)(scope, receive, send)
+            return
         await function.app({**scope, "aws.context": _Context(lives_s)}, receive, send)
 
     return app

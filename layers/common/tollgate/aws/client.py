@@ -95,12 +95,11 @@ class AwsClient:
         if operation in _WITH_TOKEN:
             parameters = {"ClientRequestToken": secrets.token_hex(16)} | parameters
         body = _dump(parameters).encode()
-        for tries_left in reversed(range(self._limits.attempts_max)):
-            tried = self._limits.attempts_max - tries_left
+        for tried in range(1, self._limits.attempts_max + 1):
             try:
                 return self._ask(operation, body, is_fresh=tried > 1)
             except AwsError as error:
-                if not tries_left or not self._is_passing(error):
+                if tried == self._limits.attempts_max or not self._is_passing(error):
                     raise
                 pause_s = THROTTLED_PAUSE_S if _is_throttled(error) else _PAUSE_S
             self._sleep(random.uniform(0, pause_s * 2 ** (tried - 1)))  # noqa: S311 - jitter

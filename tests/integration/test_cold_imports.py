@@ -60,6 +60,19 @@ LAMBDA = {
 }
 
 
+def run_on_lambda(code: str, change: dict[str, str]) -> str:
+    """Return what a new process prints, in Lambda's environment with a change."""
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env=LAMBDA | change,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return found.stdout
+
+
 @pytest.mark.parametrize("module", ["chat.app", "images.app", "models.app", "billing.app"])
 @pytest.mark.parametrize("change", [{}, {"TOLLGATE_DYNAMODB_URL": "http://127.0.0.1:9"}])
 def test_requests_need_no_botocore(module: str, change: dict[str, str]) -> None:
@@ -71,31 +84,14 @@ from tollgate.provider_keys import _LIMITS
 make_client("secretsmanager", region="eu-central-1", limits=_LIMITS)
 print(sum(name.partition(".")[0] in ("boto3", "botocore", "urllib3") for name in sys.modules))
 """
-    found = subprocess.run(
-        [sys.executable, "-c", code],
-        env=LAMBDA | change,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-
-    assert found.stdout == "0\n"
+    assert run_on_lambda(code, change) == "0\n"
 
 
 def test_sweep_needs_no_botocore_but_where_aws_is_unusual() -> None:
     """The control: a variable of AWS's tools brings it back, before the first event."""
     code = "import sys, functions.billing.sweep\nprint('botocore.session' in sys.modules)"
     for change, expected in (({}, "False\n"), ({"AWS_CONFIG_FILE": "/dev/null"}, "True\n")):
-        found = subprocess.run(
-            [sys.executable, "-c", code],
-            env=LAMBDA | change,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert found.stdout == expected
+        assert run_on_lambda(code, change) == expected
 
 
 def test_models_of_openapi_wait_until_they_are_called() -> None:

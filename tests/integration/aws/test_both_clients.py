@@ -80,6 +80,17 @@ async def test_call_as_it_is_on_the_wire(make: ClientMaker) -> None:
     assert scope in headers["authorization"]
 
 
+async def expect_more_tries(make: ClientMaker, failure: Script, error: type[AwsError]) -> None:
+    """Look that one more try follows a failure, and where it stays `error` all three."""
+    async with asking(make, failure, FOUND) as (ask, server):
+        assert await ask(get_item) == ITEM
+        assert len(server.paths) == 2
+    async with asking(make, failure) as (ask, server):
+        with pytest.raises(error):
+            await ask(get_item)
+        assert len(server.paths) == 3
+
+
 @pytest.mark.parametrize(
     "failure",
     [
@@ -95,13 +106,7 @@ async def test_call_as_it_is_on_the_wire(make: ClientMaker) -> None:
 )
 async def test_failure_that_passes_is_not_the_callers(make: ClientMaker, failure: Script) -> None:
     """One more try; and where it stays, an error of ours after the tries that there are."""
-    async with asking(make, failure, FOUND) as (ask, server):
-        assert await ask(get_item) == ITEM
-        assert len(server.paths) == 2
-    async with asking(make, failure) as (ask, server):
-        with pytest.raises(AwsError):
-            await ask(get_item)
-        assert len(server.paths) == 3
+    await expect_more_tries(make, failure, AwsError)
 
 
 def test_what_is_tried_again_is_botocores_list() -> None:
@@ -174,13 +179,7 @@ async def test_transaction_that_is_sent_again_is_one(make: ClientMaker) -> None:
 )
 async def test_damaged_answer_is_none(damaged: Script) -> None:
     """The lean client's alone: botocore makes an empty answer of some of these, without a word."""
-    async with asking(make_client, damaged, FOUND) as (ask, server):
-        assert await ask(get_item) == ITEM
-        assert len(server.paths) == 2
-    async with asking(make_client, damaged) as (ask, server):
-        with pytest.raises(AwsUnansweredError):
-            await ask(get_item)
-        assert len(server.paths) == 3
+    await expect_more_tries(make_client, damaged, AwsUnansweredError)
 
 
 async def test_idle_connection_that_ended_costs_no_try(make: ClientMaker) -> None:

@@ -1,7 +1,7 @@
 """The app factory of a plain function, and what all apps share: errors, ids, CORS, good answers.
 
 Starlette alone: FastAPI and pydantic take longer to import than all the rest of a function that
-only reads. A function with typed parameters has its app from `web.typed_app`.
+only reads. The others have their apps from `web.typed_app`.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The app factory of a function whose parameters FastAPI reads: `web.app`'s answers around it."""
+"""The app factory of chat, images and billing: FastAPI, with `web.app`'s answers around it."""
 
 from tollgate.web.app import ERROR_HANDLERS
 from tollgate.web.envelope import Envelope
